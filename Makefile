@@ -1,0 +1,150 @@
+# eelpipe. `make run` makes the figure of the default recipe; `make help` lists the rest.
+# Nothing here asks pkg-config before the needed packages are there: `deps` runs first.
+
+CC       ?= cc
+AR       ?= ar
+CFLAGS   ?=
+LDFLAGS  ?=
+WERROR   ?= -Werror
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+BUILD    ?= build
+PYTHON   ?= /usr/bin/python3
+JOBS     ?= $(shell nproc 2>/dev/null || echo 2)
+V        ?=
+
+# As many jobs as processors, unless the command line or a calling make says otherwise.
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(JOBS)
+endif
+MAKEFLAGS += --no-builtin-rules
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+# ---- what is built from what --------------------------------------------------------------------
+LIB_SRC    := $(filter-out pipeline/cli/%,$(wildcard pipeline/*.c pipeline/*/*.c)) $(wildcard stages/*.c)
+CLI_SRC    := $(wildcard pipeline/cli/*.c)
+SIM_SRC    := $(wildcard testdata/*.c)
+UNIT_SRC   := $(wildcard tests/unit/test_*.c)
+HELPER_SRC := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c))
+# Statistics need many repetitions and timings need speed: these run in the release build.
+FAST_SRC   := $(filter tests/unit/test_montecarlo% tests/unit/test_perf%,$(UNIT_SRC))
+UNITS      := $(UNIT_SRC:tests/unit/%.c=%)
+FAST_UNITS := $(FAST_SRC:tests/unit/%.c=%)
+# Small programs that peer checks call.
+PEER_SRC   := $(wildcard tests/peer/*.c)
+
+# ---- flags --------------------------------------------------------------------------------------
+STD_FLAGS  := -std=c17 -D_GNU_SOURCE -I. -ffp-contract=off -pthread -MMD -MP
+WARN_FLAGS := -Wall -Wextra $(WERROR) -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+FLAGS_release  := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+# The sanitizers' own branches make gcc see truncations and uninitialised values that are not there.
+FLAGS_sanitize := -O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined \
+                  -Wno-format-truncation -Wno-maybe-uninitialized
+LINK_release   := -Wl,-z,relro -Wl,--as-needed
+LINK_sanitize  := -fsanitize=address,undefined
+
+# One short line for each file; V=1 shows the commands.
+Q   := $(if $(V),,@)
+say  = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2))
+
+LIB_PKGS := hdf5-serial openblas lapacke yaml-0.1 libdeflate libxxhash
+# $(call ask,NAME,WORDS): pkg-config is asked once, when a recipe first needs the answer.
+ask = $(eval $(1) := $$(shell pkg-config $(2)))$($(1))
+LIB_CFLAGS  = $(call ask,LIB_CFLAGS,--cflags $(LIB_PKGS))
+LIB_LIBS    = $(call ask,LIB_LIBS,--libs $(LIB_PKGS))
+SIM_LIBS    = $(call ask,SIM_LIBS,--libs hdf5-serial)
+UNIT_CFLAGS = $(call ask,UNIT_CFLAGS,--cflags cmocka)
+UNIT_LIBS   = $(call ask,UNIT_LIBS,--libs cmocka)
+
+# ---- what one asks for --------------------------------------------------------------------------
+.PHONY: all help deps run test test-long bench lint sanitize install clean FORCE
+
+all: $(BUILD)/eelpipe ## build the program, build/eelpipe (this is the default)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo "Switches: CC CFLAGS LDFLAGS WERROR= PREFIX DESTDIR BUILD PYTHON JOBS V=1"
+
+# Tests and benchmarks need a few packages more than the program.
+DEPS_SET := $(if $(filter test test-long bench sanitize,$(MAKECMDGOALS)),test,build)
+deps: ## install the packages that are missing (Debian, Ubuntu), and check
+	@bash scripts/deps.sh $(DEPS_SET)
+
+run: $(BUILD)/eelpipe $(BUILD)/simulate ## build, simulate the test series if it is missing, run the default recipe
+	@$(BUILD)/simulate series testdata/series --if-missing
+	$(BUILD)/eelpipe run
+
+TEST_RUN = $(PYTHON) tests/run --build $(BUILD)
+PROGRAMS := $(BUILD)/eelpipe $(BUILD)/simulate
+TEST_PROGRAMS := $(UNITS:%=$(BUILD)/sanitize/tests/%) $(FAST_UNITS:%=$(BUILD)/release/tests/%) $(PEER_SRC:tests/%.c=$(BUILD)/release/tests/%)
+test: $(PROGRAMS) $(TEST_PROGRAMS) ## build both variants, run all tests
+	@$(TEST_RUN)
+
+test-long: $(PROGRAMS) $(TEST_PROGRAMS) ## all tests, with more repetitions and timings
+	@$(TEST_RUN) --long
+
+sanitize: $(PROGRAMS) $(BUILD)/sanitize/eelpipe $(UNITS:%=$(BUILD)/sanitize/tests/%) ## unit tests and command stories under ASan and UBSan
+	@$(TEST_RUN) --only unit,cli --eelpipe $(BUILD)/sanitize/eelpipe
+
+bench: $(PROGRAMS) ## time the program against HyperSpy
+	$(PYTHON) bench/run.py --build $(BUILD)
+
+lint: ## style and static checks, with the tools that are installed
+	@bash scripts/lint.sh
+
+install: $(BUILD)/eelpipe ## copy the program to DESTDIR/PREFIX/bin
+	install -D -m 755 $(BUILD)/eelpipe $(DESTDIR)$(PREFIX)/bin/eelpipe
+
+clean: ## remove everything built (results and test data stay)
+	rm -rf $(BUILD)
+
+# ---- rules --------------------------------------------------------------------------------------
+# $(call variant,NAME): objects, archive, program and unit tests of one set of flags, in build/NAME/.
+# The file `flags` changes when a compiler or a flag does, and makes all objects out of date.
+recorded = $(CC) $(STD_FLAGS) $(WARN_FLAGS) $(FLAGS_$(1)) $(CFLAGS) $(LIB_CFLAGS) $(LINK_$(1)) $(LDFLAGS) $(LIB_LIBS)
+define variant
+.SECONDARY: $$(patsubst %.c,$$(BUILD)/$(1)/%.o,$$(UNIT_SRC) $$(PEER_SRC))
+$$(BUILD)/$(1)/flags: FORCE | deps
+	@mkdir -p $$(@D)
+	@echo '$$(call recorded,$(1))' | cmp -s - $$@ || echo '$$(call recorded,$(1))' > $$@
+
+$$(BUILD)/$(1)/%.o: %.c $$(BUILD)/$(1)/flags
+	@mkdir -p $$(@D)
+	$$(call say,CC,$$@)
+	$$(Q)$$(CC) $$(STD_FLAGS) $$(WARN_FLAGS) $$(FLAGS_$(1)) $$(LIB_CFLAGS) $$(if $$(filter tests/%,$$<),$$(UNIT_CFLAGS)) $$(CFLAGS) -c -o $$@ $$<
+
+# Made anew each time: an archive keeps the objects of deleted sources otherwise.
+$$(BUILD)/$(1)/libeelpipe.a: $$(LIB_SRC:%.c=$$(BUILD)/$(1)/%.o)
+	@rm -f $$@
+	$$(call say,AR,$$@)
+	$$(Q)$$(AR) rcs $$@ $$^
+
+$$(BUILD)/$(1)/eelpipe: $$(CLI_SRC:%.c=$$(BUILD)/$(1)/%.o) $$(BUILD)/$(1)/libeelpipe.a
+	$$(call say,LD,$$@)
+	$$(Q)$$(CC) $$(FLAGS_$(1)) $$(CFLAGS) $$(LINK_$(1)) $$(LDFLAGS) -o $$@ $$^ $$(LIB_LIBS) -lm -lpthread
+
+# The archive stands after the test: a test may bring its own list of stages.
+$$(BUILD)/$(1)/tests/%: $$(BUILD)/$(1)/tests/unit/%.o $$(HELPER_SRC:%.c=$$(BUILD)/$(1)/%.o) $$(BUILD)/$(1)/libeelpipe.a
+	@mkdir -p $$(@D)
+	$$(call say,LD,$$@)
+	$$(Q)$$(CC) $$(FLAGS_$(1)) $$(CFLAGS) $$(LINK_$(1)) $$(LDFLAGS) -o $$@ $$^ $$(UNIT_LIBS) $$(LIB_LIBS) -lm -lpthread
+
+$$(BUILD)/$(1)/tests/peer/%: $$(BUILD)/$(1)/tests/peer/%.o $$(BUILD)/$(1)/libeelpipe.a
+	$$(call say,LD,$$@)
+	$$(Q)$$(CC) $$(FLAGS_$(1)) $$(CFLAGS) $$(LINK_$(1)) $$(LDFLAGS) -o $$@ $$^ $$(LIB_LIBS) -lm -lpthread
+endef
+$(foreach v,release sanitize,$(eval $(call variant,$(v))))
+
+$(BUILD)/eelpipe: $(BUILD)/release/eelpipe
+	@cp $< $@.new && mv -f $@.new $@
+
+$(BUILD)/simulate: $(SIM_SRC:%.c=$(BUILD)/release/%.o)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(FLAGS_release) $(CFLAGS) $(LINK_release) $(LDFLAGS) -o $@ $^ $(SIM_LIBS) -lm -lpthread
+
+FORCE:
+
+-include $(foreach v,release sanitize,$(patsubst %.c,$(BUILD)/$(v)/%.d,$(LIB_SRC) $(CLI_SRC) $(SIM_SRC) $(UNIT_SRC) $(HELPER_SRC) $(PEER_SRC)))

@@ -1,0 +1,53 @@
+/* The command line: words in, one room below called, text out. Private to pipeline/cli/. */
+#ifndef EP_CLI_CLI_H
+#define EP_CLI_CLI_H
+#include <stdatomic.h>
+#include "pipeline/engine/engine.h"
+
+enum { EXIT_DONE = 0, EXIT_SOME_FAILED = 1, EXIT_USAGE = 2, EXIT_NOTHING = 3, EXIT_OUTPUT = 4 };
+
+struct cli { struct ep_log log; const atomic_int *stop; };
+
+/* One verb: its name, a line for help, its options, and what it does with its words. Returns the exit code. */
+struct cli_option { const char *name, *arg, *doc; };
+struct cli_verb {
+    const char *name, *words, *doc;
+    const struct cli_option *options;
+    int (*run)(struct cli *c, size_t n, char **words);
+};
+extern const struct cli_verb *const cli_verbs[];
+
+/* Options parsed out of the words; what is left are the operands. */
+struct cli_args {
+    size_t n; const char **operand;
+    size_t nset; const char **set;
+    const char *only, *from, *runs;
+    bool dry_run, force, json, quiet, verbose, help;
+    unsigned threads; size_t memory;
+};
+/* False (with a message) on an unknown option or a wrong value. Frees nothing: args come from the arena. */
+bool cli_parse(struct cli *c, const struct cli_verb *v, size_t n, char **words, struct ep_arena *a, struct cli_args *out);
+int cli_usage(const struct cli_verb *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void cli_verb_help(const struct cli_verb *v, FILE *to);
+
+/* A recipe, its runs and their graph, with the diagnostics printed. */
+struct cli_session {
+    struct ep_arena arena;
+    struct ep_diag diag;
+    struct ep_recipe *recipe;
+    struct ep_runs runs;
+    struct ep_graph graph;
+    struct ep_selection sel;
+    const char *result;      /* the one result's path, instead of <output>/<step>.hspy (verb stage) */
+};
+/* 0, or the exit code after messages. headers_only: no fingerprints, no comparison. */
+int cli_open(struct cli *c, struct cli_session *s, const char *path, const struct cli_args *args, bool headers_only);
+/* The same for a recipe already read into s->recipe. */
+int cli_open_recipe(struct cli *c, struct cli_session *s, const struct cli_args *args, bool headers_only);
+void cli_close(struct cli_session *s);
+/* Runs what has to be done; the exit code. */
+int cli_execute(struct cli *c, struct cli_session *s, const struct cli_args *args, const char *command);
+const char *cli_default_recipe(const struct cli_args *args);
+
+extern const struct cli_verb cli_run, cli_plan, cli_status, cli_check, cli_stage, cli_stages, cli_info, cli_version, cli_help;
+#endif

@@ -1,0 +1,295 @@
+/* Verbs on a recipe: run, plan, status, check. */
+#include <stdio.h>
+#include <string.h>
+#include "pipeline/base/json.h"
+#include "pipeline/cli/cli.h"
+#include "pipeline/engine/graph_parts.h"
+
+#define SELECTION                                                                                              \
+    {"--only", "STEP", "this step, and what it needs"},                                                        \
+    {"--from", "STEP", "this step and all that depend on it"},                                                 \
+    {"--runs", "'COORD>=X'", "only runs for which this holds; several joined by commas"},                      \
+    {"--force", NULL, "compute even what is up to date"},                                                      \
+    {"--set", "KEY=VALUE", "set a value of the recipe: --set steps.o_net.window=505,524"}
+#define COMMON                                                                                                 \
+    {"--quiet", NULL, "warnings and errors only"}, {"--verbose", NULL, "say more"}, {"--help", NULL, "this text"}, {NULL, NULL, NULL}
+
+static const struct cli_option run_options[] = {
+    {"--dry-run", NULL, "say what would be computed, and why (the verb plan)"}, SELECTION,
+    {"--threads", "N", "worker threads (default: the processors this process may use)"},
+    {"--memory", "SIZE", "memory for blocks of spectra, such as 256M"}, {"--json", NULL, "with --dry-run: JSON"}, COMMON};
+static const struct cli_option plan_options[] = {SELECTION, {"--threads", "N", "threads for hashing"}, {"--json", NULL, "JSON"}, COMMON};
+static const struct cli_option check_options[] = {{"--set", "KEY=VALUE", "set a value of the recipe"}, {"--runs", "'COORD>=X'", "only these runs"}, COMMON};
+
+/* ---- plan -------------------------------------------------------------------------------------------------- */
+
+static const char *state_word(const struct ep_node *n)
+{
+    if (n->todo) return n->state == EP_NODE_STALE ? "stale" : "missing";
+    switch (n->state) {
+    case EP_NODE_DONE: return "done";
+    case EP_NODE_STALE: return "stale";
+    case EP_NODE_MISSING: return "missing";
+    case EP_NODE_BLOCKED: return "blocked";
+    }
+    return "?";
+}
+
+/* What makes a node wait for an earlier level, in words. */
+static void level_reason(const struct ep_node *n, struct ep_str *out)
+{
+    if (n->look && n->look->todo) ep_str_addf(out, " (needs its look at the whole image first)");
+    for (size_t p = 0; p < n->stage->nports; p++)
+        for (size_t i = 0; i < n->nitem[p]; i++) {
+            const struct ep_node *m = n->item[p][i].node;
+            if (m && m->todo && n->level > m->level) ep_str_addf(out, " (needs all of %s first)", n->item[p][i].label);
+        }
+}
+
+static void source_list(const struct ep_unit *u, struct ep_str *out)
+{
+    for (size_t c = 0; c < u->nchain; c++)
+        for (size_t p = 0; p < u->chain[c]->stage->nports; p++)
+            for (size_t i = 0; u->chain[c]->stage->ports[p].stream && i < u->chain[c]->nitem[p]; i++) {
+                const struct ep_source_ref *s = &u->chain[c]->item[p][i];
+                if (ep_node_fused(u->chain[c], p, i)) continue;
+                const char *name = s->raw ? s->raw->path : s->label;
+                if (!out->s || !strstr(out->s, name)) ep_str_addf(out, "%s%s", out->n ? ", " : "", name);
+            }
+}
+
+static void print_unit(const struct ep_unit *u, size_t number)
+{
+    if (u->kind == EP_UNIT_WHOLE) {
+        const struct ep_node *n = u->node[0];
+        printf("%3zu. level %zu, %s: in memory\n       %-16s %s\n", number, u->level, n->run->label[0] ? n->run->label : "all", n->name, n->reason);
+        return;
+    }
+    struct ep_str src = {0};
+    source_list(u, &src);
+    printf("%3zu. level %zu%s%s: one pass over %s\n", number, u->level, u->node[0]->run->label[0] ? ", " : "", u->node[0]->run->label, src.s ? src.s : "?");
+    ep_str_free(&src);
+    for (size_t c = 0; c < u->nchain; c++) {
+        const struct ep_node *n = u->chain[c];
+        bool own = false;
+        for (size_t k = 0; k < u->nnodes; k++) own |= u->node[k] == n;
+        struct ep_str why = {0};
+        level_reason(n, &why);
+        printf("       %-16s %s%s\n", n->name, own ? n->reason : "evaluated on the way, not written", why.s ? why.s : "");
+        ep_str_free(&why);
+    }
+}
+
+static void print_plan(const struct ep_graph *g)
+{
+    size_t done = 0, blocked = 0;
+    for (size_t i = 0; i < g->nnodes; i++) {
+        const struct ep_node *n = g->node[i];
+        if (!n->wanted || n->is_look) continue;
+        done += n->state == EP_NODE_DONE;
+        blocked += n->state == EP_NODE_BLOCKED;
+    }
+    for (size_t k = 0; k < g->nunits; k++) print_unit(g->unit[k], k + 1);
+    for (size_t i = 0; i < g->nnodes; i++)
+        if (g->node[i]->wanted && g->node[i]->state == EP_NODE_BLOCKED) printf("  can't: %s: %s\n", g->node[i]->label, g->node[i]->reason);
+    size_t todo = 0;
+    for (size_t i = 0; i < g->nnodes; i++) todo += g->node[i]->todo && !g->node[i]->is_look;
+    printf("%zu to compute in %zu passes and steps, %zu levels; %zu up to date", todo, g->nunits, g->nlevels, done);
+    if (blocked) printf("; %zu can't be computed", blocked);
+    printf("\n");
+}
+
+static void node_json(const struct ep_graph *g, const struct ep_node *n, struct ep_str *out)
+{
+    ep_json_sep(out);
+    ep_str_add(out, "{");
+    ep_json_key(out, "step");
+    ep_json_str(out, n->name);
+    ep_json_key(out, "stage");
+    ep_json_str(out, n->stage->name);
+    ep_json_key(out, "run");
+    ep_str_add(out, "{");
+    for (size_t c = 0; c < g->recipe->ncoords; c++) {
+        ep_json_key(out, g->recipe->coords[c].name);
+        if (g->recipe->coords[c].number) ep_json_num(out, n->run->coord[c].num);
+        else ep_json_str(out, n->run->coord[c].text);
+    }
+    ep_str_add(out, "}");
+    ep_json_key(out, "state");
+    ep_json_str(out, state_word(n));
+    ep_json_key(out, "compute");
+    ep_str_add(out, n->todo ? "true" : "false");
+    ep_json_key(out, "reason");
+    ep_json_str(out, n->reason);
+    ep_json_key(out, "level");
+    ep_json_num(out, (double)n->level);
+    ep_json_key(out, "pass");
+    size_t unit = 0;
+    for (size_t k = 0; n->unit && k < g->nunits; k++)
+        if (g->unit[k] == n->unit) unit = k + 1;
+    if (unit) ep_json_num(out, (double)unit);
+    else ep_str_add(out, "null");
+    ep_json_key(out, "result");
+    ep_json_str(out, n->path);
+    ep_json_key(out, "fingerprint");
+    ep_json_str(out, n->fingerprint.hex);
+    ep_str_add(out, "}");
+}
+
+static void print_json(const struct ep_graph *g)
+{
+    struct ep_str out = {0};
+    ep_str_add(&out, "{");
+    ep_json_key(&out, "recipe");
+    ep_json_str(&out, g->recipe->path);
+    ep_json_key(&out, "nodes");
+    ep_str_add(&out, "[");
+    for (size_t i = 0; i < g->nnodes; i++)
+        if (g->node[i]->wanted || g->node[i]->todo) node_json(g, g->node[i], &out);
+    ep_str_add(&out, "]}");
+    printf("%s\n", out.s);
+    ep_str_free(&out);
+}
+
+static int plan_words(struct cli *c, const struct cli_args *args)
+{
+    struct cli_session s;
+    int code = cli_open(c, &s, cli_default_recipe(args), args, false);
+    if (!code) {
+        if (args->json) print_json(&s.graph);
+        else print_plan(&s.graph);
+    }
+    cli_close(&s);
+    return code;
+}
+
+static int one_recipe(const struct cli_verb *v, const struct cli_args *args)
+{
+    return args->n > 1 ? cli_usage(v, "one recipe at a time, please: '%s' is one too many", args->operand[1]) : 0;
+}
+
+static int plan_verb(struct cli *c, size_t n, char **words)
+{
+    struct ep_arena a = {0};
+    struct cli_args args;
+    int code = EXIT_USAGE;
+    if (cli_parse(c, &cli_plan, n, words, &a, &args)) code = args.help ? 0 : one_recipe(&cli_plan, &args);
+    if (!code && !args.help) code = plan_words(c, &args);
+    ep_arena_free(&a);
+    return code;
+}
+
+/* ---- run --------------------------------------------------------------------------------------------------- */
+
+static int run_verb(struct cli *c, size_t n, char **words)
+{
+    struct ep_arena a = {0};
+    struct cli_args args;
+    struct cli_session s;
+    int code = EXIT_USAGE;
+    if (!cli_parse(c, &cli_run, n, words, &a, &args) || (code = args.help ? 0 : one_recipe(&cli_run, &args)) || args.help) {
+        ep_arena_free(&a);
+        return code;
+    }
+    if (args.dry_run) {
+        code = plan_words(c, &args);
+        ep_arena_free(&a);
+        return code;
+    }
+    struct ep_str command = {0};
+    ep_str_add(&command, "eelpipe run");
+    for (size_t i = 0; i < n; i++) ep_str_addf(&command, " '%s'", words[i]);
+    code = cli_open(c, &s, cli_default_recipe(&args), &args, false);
+    if (!code) {
+        code = cli_execute(c, &s, &args, command.s);
+        if (code != EXIT_OUTPUT && !args.quiet) printf("results: %s\n", ep_graph_root(&s.graph));
+    }
+    cli_close(&s);
+    ep_str_free(&command);
+    ep_arena_free(&a);
+    return code;
+}
+
+/* ---- status ------------------------------------------------------------------------------------------------ */
+
+static void print_status(const struct ep_graph *g)
+{
+    const struct ep_recipe *r = g->recipe;
+    size_t width = 3;
+    for (size_t k = 0; k < g->runs->n; k++)
+        if (strlen(g->runs->v[k].label) > width) width = strlen(g->runs->v[k].label);
+    printf("%-*s", (int)width, "run");
+    for (size_t i = 0; i < r->nsteps; i++) printf("  %-10s", r->steps[i].name);
+    printf("\n");
+    for (size_t k = 0; k < g->runs->n; k++) {
+        const struct ep_run *run = &g->runs->v[k];
+        bool any = false;
+        for (size_t i = 0; i < g->nnodes; i++) any |= g->node[i]->run == run && g->node[i]->wanted;
+        if (!any && !run->skip) continue;
+        printf("%-*s", (int)width, run->label[0] ? run->label : "all");
+        for (size_t i = 0; i < r->nsteps; i++) {
+            const char *word = run->skip ? "skipped" : "-";
+            for (size_t m = 0; m < g->nnodes; m++)
+                if (g->node[m]->run == run && g->node[m]->step == i && !g->node[m]->is_look) word = state_word(g->node[m]);
+            size_t w = strlen(r->steps[i].name) > 10 ? strlen(r->steps[i].name) : 10;
+            printf("  %-*s", (int)w, word);
+        }
+        printf("\n");
+    }
+}
+
+static int status_verb(struct cli *c, size_t n, char **words)
+{
+    struct ep_arena a = {0};
+    struct cli_args args;
+    struct cli_session s;
+    int code = EXIT_USAGE;
+    if (cli_parse(c, &cli_status, n, words, &a, &args)) code = args.help ? 0 : one_recipe(&cli_status, &args);
+    if (!code && !args.help) {
+        code = cli_open(c, &s, cli_default_recipe(&args), &args, false);
+        if (!code) {
+            if (args.json) print_json(&s.graph);
+            else print_status(&s.graph);
+        }
+        cli_close(&s);
+    }
+    ep_arena_free(&a);
+    return code;
+}
+
+/* ---- check ------------------------------------------------------------------------------------------------- */
+
+static int check_verb(struct cli *c, size_t n, char **words)
+{
+    struct ep_arena a = {0};
+    struct cli_args args;
+    struct cli_session s;
+    int code = EXIT_USAGE;
+    if (cli_parse(c, &cli_check, n, words, &a, &args)) code = args.help ? 0 : one_recipe(&cli_check, &args);
+    if (!code && !args.help) {
+        code = cli_open(c, &s, cli_default_recipe(&args), &args, true);
+        size_t blocked = 0, nodes = 0;
+        for (size_t i = 0; i < s.graph.nnodes && !code; i++) {
+            const struct ep_node *m = s.graph.node[i];
+            if (m->is_look) continue;
+            nodes++;
+            if (m->state != EP_NODE_BLOCKED) continue;
+            blocked++;
+            ep_log_warn(&c->log, "%s: %s", m->label, m->reason);
+        }
+        if (!code && !args.quiet) {
+            printf("%s: %zu runs, %zu steps, %zu results", s.recipe->path, s.runs.n, s.recipe->nsteps, nodes);
+            if (blocked) printf(", of which %zu can't be computed", blocked);
+            printf(blocked || s.diag.n ? "\n" : ": nothing wrong found\n");
+        }
+        if (!code && blocked) code = blocked == nodes ? EXIT_NOTHING : EXIT_SOME_FAILED;
+        cli_close(&s);
+    }
+    ep_arena_free(&a);
+    return code;
+}
+
+const struct cli_verb cli_run = {"run", "[RECIPE]", "Computes what is missing or out of date (default recipe: config.yaml).", run_options, run_verb};
+const struct cli_verb cli_plan = {"plan", "[RECIPE]", "Says what `run` would compute, in which passes, and why.", plan_options, plan_verb};
+const struct cli_verb cli_status = {"status", "[RECIPE]", "Runs by steps: done, stale, missing, blocked.", plan_options, status_verb};
+const struct cli_verb cli_check = {"check", "[RECIPE]", "Finds everything that can be found wrong without reading spectra.", check_options, check_verb};

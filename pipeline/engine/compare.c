@@ -1,0 +1,176 @@
+/* What is on disk against what the recipe asks for: which nodes are up to date, and why the others are not. */
+#include "pipeline/engine/graph.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "pipeline/engine/graph_parts.h"
+
+static void why(struct ep_node *n, enum ep_state state, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void why(struct ep_node *n, enum ep_state state, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    n->state = state;
+    vsnprintf(n->reason, sizeof n->reason, fmt, ap);
+    va_end(ap);
+}
+
+/* "window: [[505,524]] -> [[505,520]]" for the first parameter that differs; false if none does. */
+static bool changed_parameter(struct ep_node *n, const char *stored, const char *now)
+{
+    struct ep_arena a = {0};
+    struct ep_diag d = {0};
+    struct ep_value *old = ep_yaml_parse(&a, stored, strlen(stored), "result", &d);
+    struct ep_value *new = ep_yaml_parse(&a, now, strlen(now), "recipe", &d);
+    bool found = false;
+    for (size_t i = 0; old && new && new->kind == EP_V_MAP && i < new->n && !found; i++) {
+        const struct ep_value *was = ep_value_get(old, new->keys[i]);
+        struct ep_str x = {0}, y = {0};
+        if (was) ep_value_json(&x, was);
+        ep_value_json(&y, new->items[i]);
+        if (!x.s || strcmp(x.s, y.s)) {
+            why(n, EP_NODE_STALE, "%s changed: %.60s -> %.60s", new->keys[i], x.s ? x.s : "nothing", y.s);
+            found = true;
+        }
+        ep_str_free(&x);
+        ep_str_free(&y);
+    }
+    ep_arena_free(&a);
+    ep_diag_free(&d);
+    return found;
+}
+
+static void explain(struct ep_node *n, const struct ep_origin *o)
+{
+    struct ep_str par = {0};
+    ep_params_json(&par, n->stage->params, n->par);
+    if (strcmp(o->stage, n->stage->name)) why(n, EP_NODE_STALE, "made by stage %s", o->stage);
+    else if (strcmp(o->parameters, par.s) && changed_parameter(n, o->parameters, par.s)) (void)0;
+    else if (strcmp(o->inputs, n->inputs.s)) {
+        why(n, EP_NODE_STALE, "an input changed");
+        for (size_t p = 0; p < n->stage->nports; p++)
+            for (size_t i = 0; i < n->nitem[p]; i++) {
+                const struct ep_source_ref *src = &n->item[p][i];
+                if (src->node && src->node->state != EP_NODE_DONE) {
+                    why(n, EP_NODE_STALE, "%s changed", src->label);
+                    goto out;
+                }
+                if (src->raw && !strstr(o->inputs, src->raw->fingerprint.hex)) {
+                    why(n, EP_NODE_STALE, "input %s changed", src->label);
+                    goto out;
+                }
+            }
+    } else why(n, EP_NODE_STALE, "made by another version of stage %s", n->stage->name);
+out:
+    ep_str_free(&par);
+}
+
+static void compare_node(struct ep_node *n)
+{
+    struct ep_err e = {0};
+    struct ep_file *f = NULL;
+    if (access(n->path, F_OK)) {
+        why(n, EP_NODE_MISSING, "not computed yet");
+        return;
+    }
+    if (ep_file_open(n->path, &f, &e)) {
+        why(n, EP_NODE_STALE, "the result can't be read");
+        return;
+    }
+    const struct ep_origin *o = ep_file_origin(f);
+    if (strcmp(o->fingerprint, n->fingerprint.hex)) {
+        explain(n, o);
+    } else {
+        why(n, EP_NODE_DONE, "up to date");
+        for (size_t k = 0; k < n->decl.nout; k++) {
+            const struct ep_desc *d = &n->decl.out[k];
+            size_t index;
+            struct ep_err none = {0};
+            if (d->kind == EP_IMAGE && !n->keep[k]) continue;
+            if (ep_file_find(f, d->name, (unsigned)d->kind, &index, &none)) why(n, EP_NODE_STALE, "output %s is not in the result", d->name);
+        }
+    }
+    ep_file_close(f);
+}
+
+static bool depends_on(const struct ep_graph *g, const struct ep_node *n, const char *step)
+{
+    if (!strcmp(n->s->name, step)) return true;
+    for (size_t p = 0; p < n->stage->nports && n->item; p++)
+        for (size_t i = 0; i < n->nitem[p]; i++)
+            if (n->item[p][i].node && depends_on(g, n->item[p][i].node, step)) return true;
+    return false;
+}
+
+static bool pixelwise(const struct ep_node *n)
+{
+    return n->stage->apply != NULL;
+}
+
+bool ep_node_fused(const struct ep_node *n, size_t port, size_t i)
+{
+    const struct ep_source_ref *src = &n->item[port][i];
+    if (!n->stage->ports[port].stream || !src->node || !pixelwise(src->node) || src->node->decl.regrid.on) return false;
+    const struct ep_desc *d = &src->node->decl.out[src->out];
+    if (d->kind == EP_IMAGE) return !(src->node->state == EP_NODE_DONE && !src->node->todo && src->node->keep[src->out]);
+    return d->kind == EP_MAP && src->node->todo;
+}
+
+/* What a node that is computed needs: results of others on disk, or computed before, or evaluated with it. */
+static bool require(struct ep_graph *g, struct ep_node *n, bool as_result);
+
+static bool require_inputs(struct ep_graph *g, struct ep_node *n)
+{
+    if (n->look && !require(g, n->look, true)) return false;
+    for (size_t p = 0; p < n->stage->nports; p++)
+        for (size_t i = 0; i < n->nitem[p]; i++) {
+            struct ep_node *m = n->item[p][i].node;
+            if (!m) continue;
+            bool image = m->decl.out[n->item[p][i].out].kind == EP_IMAGE;
+            bool fuse = image && pixelwise(m) && !m->decl.regrid.on && n->stage->ports[p].stream;
+            if (!require(g, m, !fuse) && !n->stage->ports[p].series) {
+                n->state = EP_NODE_BLOCKED;
+                n->err = m->err;
+                snprintf(n->reason, sizeof n->reason, "needs %.200s", m->label);
+                return false;
+            }
+        }
+    return true;
+}
+
+static bool require(struct ep_graph *g, struct ep_node *n, bool as_result)
+{
+    if (n->state == EP_NODE_BLOCKED) return false;
+    if (as_result && n->state == EP_NODE_DONE) return true;
+    if (n->todo || n->chained) { /* what it needs was asked for already */
+        n->todo |= as_result;
+        return true;
+    }
+    if (as_result) n->todo = true;
+    else n->chained = true;
+    if (!require_inputs(g, n)) {
+        n->todo = n->chained = false;
+        return false;
+    }
+    return true;
+}
+
+void ep_graph_compare(struct ep_graph *g, const struct ep_selection *sel)
+{
+    for (size_t i = 0; i < g->nnodes; i++) { /* nodes stand after those they use */
+        struct ep_node *n = g->node[i];
+        if (n->state != EP_NODE_BLOCKED) compare_node(n);
+    }
+    for (size_t i = 0; i < g->nnodes; i++) {
+        struct ep_node *n = g->node[i];
+        if (!n->wanted || n->is_look) continue;
+        if (sel && sel->only && strcmp(n->s->name, sel->only)) n->wanted = false;
+        if (sel && sel->from && !depends_on(g, n, sel->from)) n->wanted = false;
+        if (!n->wanted || n->state == EP_NODE_BLOCKED) continue;
+        if (sel && sel->force && n->state == EP_NODE_DONE) why(n, EP_NODE_STALE, "--force");
+        if (n->state != EP_NODE_DONE) require(g, n, true);
+    }
+    ep_graph_units(g);
+}

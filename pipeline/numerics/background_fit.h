@@ -1,0 +1,44 @@
+/* Fits of a background model to the fit windows of one spectrum. Formulas: docs and shared conventions of the
+ * `background` stage; each function names its source.
+ *
+ * The Poisson maximum-likelihood fit of an exponential family depends on the data through two sums alone,
+ * S0 = sum y and S1 = sum y x over the fit channels (x = ln(E/e_ref) or (E-e_ref)/e_ref): the score equations are
+ * sum mu = S0 and sum mu x = S1. So theta1 solves one monotone equation, mean_x(theta1) = S1/S0, which does not know the
+ * pixel; it also serves dark-subtracted data with negative channels (quasi-likelihood) while S0 > 0.
+ */
+#ifndef EP_NUMERICS_BACKGROUND_FIT_H
+#define EP_NUMERICS_BACKGROUND_FIT_H
+#include <stddef.h>
+#include <stdint.h>
+#include "pipeline/base/err.h"
+#include "pipeline/data/model.h"
+
+struct ep_fit;  /* const once made, shared by threads */
+
+/* Plan for model m (form, method, windows, gain, axis are read; m->e_ref is set here: the geometric mean of the
+ * windows' ends; two_area uses 1 eV... inside and converts). For EP_MODEL_TWO_POWERS m->r and m->mean_theta are given.
+ * Needs >= 3 channels over all windows (>= 2 per half for two_area). The caller keeps *m unchanged while the plan lives.
+ * bounds: exponent (or decay) limits lo < hi; a result at a bound is flagged AT_BOUND. */
+ep_status ep_fit_new(struct ep_model *m, double lo, double hi, struct ep_fit **out, struct ep_err *e);
+void ep_fit_free(struct ep_fit *f);
+/* Native channels that the fit reads at shift 0 (hull of the windows). */
+struct ep_range ep_fit_channels(const struct ep_fit *f);
+size_t ep_fit_scratch(const struct ep_fit *f);
+
+struct ep_fit_result {
+    double theta[EP_NTHETA], cmat[EP_NCMAT];
+    double chi2;          /* reduced Pearson chi-square on the fit channels, (y-mu)^2/v / (n-2) */
+    uint32_t flag;        /* 0 or why not; with a fatal flag theta, cmat, chi2 are NaN */
+};
+/* One spectrum: y[i] is native channel ch0 + i, n of them; all fit channels (at this shift, eV) must be present, else
+ * OFF_AXIS. Any method but EP_FIT_ML_AVERAGED. */
+void ep_fit_spectrum(const struct ep_fit *f, const float *y, size_t ch0, size_t n, double shift, struct ep_fit_result *r,
+                     void *scratch);
+
+/* EP_FIT_ML_AVERAGED in two steps: sums of every pixel, then a fit from a neighbourhood's weighted sums
+ * s[0] = sum w S0, s[1] = sum w S1, s2 = sum w^2 S0 (variance of the neighbourhood's sum), own S0 of the pixel and w0, its own
+ * weight. Shape from the neighbourhood, amplitude from the pixel. */
+uint32_t ep_fit_sums(const struct ep_fit *f, const float *y, size_t ch0, size_t n, double shift, double s[2], void *scratch);
+void ep_fit_from_sums(const struct ep_fit *f, const float *y, size_t ch0, size_t n, double shift, const double s[2],
+                      double s2, double own_s0, double w0, struct ep_fit_result *r, void *scratch);
+#endif

@@ -1,0 +1,31 @@
+#include "stages/registry.h"
+
+#include <string.h>
+
+extern const struct ep_stage ep_stage_crop, ep_stage_rebin, ep_stage_align, ep_stage_background, ep_stage_integrate,
+    ep_stage_sum_spectrum, ep_stage_collect;
+
+const struct ep_stage *const ep_stages[] = {
+    &ep_stage_crop,
+    &ep_stage_rebin,
+    &ep_stage_align,
+    &ep_stage_background,
+    &ep_stage_integrate,
+    &ep_stage_sum_spectrum,
+    &ep_stage_collect,
+    NULL
+};
+
+const struct ep_stage *ep_stage_find(const char *name)
+{
+    for (size_t i = 0; ep_stages[i]; i++)
+        if (strcmp(ep_stages[i]->name, name) == 0) return ep_stages[i];
+    return NULL;
+}
+
+const char *ep_stage_suggest(const char *name)
+{
+    const char *names[sizeof ep_stages / sizeof *ep_stages] = { NULL };
+    for (size_t i = 0; ep_stages[i]; i++) names[i] = ep_stages[i]->name;
+    return ep_suggest(name, names);
+}

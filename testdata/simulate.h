@@ -1,0 +1,88 @@
+/*
+ * What the parts of the simulator share: its version, how they report an error, how they write
+ * a text file, and the two commands.
+ */
+#ifndef SIM_SIMULATE_H
+#define SIM_SIMULATE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* Raise it when the same parameters give other bytes: files made before are then made again. */
+#define SIM_VERSION 1
+
+/* Exit codes, the same as those of eelpipe. */
+enum { SIM_OK = 0, SIM_FAILED = 1, SIM_USAGE = 2, SIM_OUTPUT = 4 };
+
+struct sim_err {
+    int code;
+    char text[768];
+};
+
+/* Keeps the first error. Returns its code, so that `return sim_fail(...)` reads well. */
+int sim_fail(struct sim_err *err, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* ---- text files: written beside their place, then renamed ---- */
+
+struct sim_text {
+    FILE *stream;
+    char path[4096], temporary[4128];
+    int depth;      /* of open JSON objects and arrays */
+    int first;      /* nothing stands yet in the innermost one */
+};
+
+int sim_text_open(struct sim_text *text, const char *path, struct sim_err *err);
+/* Closes and renames. On failure the temporary is removed. */
+int sim_text_close(struct sim_text *text, struct sim_err *err);
+
+/* JSON: a NULL name stands for an array element. Numbers are printed with %.17g or less. */
+void sim_json_open(struct sim_text *text, const char *name, char bracket);
+void sim_json_close(struct sim_text *text, char bracket);
+void sim_json_number(struct sim_text *text, const char *name, double value);
+void sim_json_text(struct sim_text *text, const char *name, const char *value);
+
+/* Creates a folder and its parents. */
+int sim_make_folder(const char *path, struct sim_err *err);
+
+/* ---- the commands ---- */
+
+enum { SIM_MAX_SAMPLES = 2, SIM_MAX_TEMPERATURES = 64 };
+
+struct sim_series {
+    const char *folder;
+    uint64_t seed;
+    size_t ny, nx;
+    double dose;                            /* factor on every dwell time */
+    int samples[SIM_MAX_SAMPLES];           /* enum sim_sample */
+    size_t nsamples;
+    int temperatures[SIM_MAX_TEMPERATURES]; /* degC */
+    size_t ntemperatures;
+    int if_missing;
+    unsigned threads;
+};
+
+int sim_series(const struct sim_series *series, struct sim_err *err);
+
+enum sim_layout { SIM_CONTIGUOUS, SIM_CHUNKED, SIM_CHUNKED_PIXEL };
+
+struct sim_powerlaw {
+    const char *path;
+    uint64_t seed;
+    size_t ny, nx, nchannels;
+    double scale_ev, offset_ev;     /* channel i is centred at offset + i * scale */
+    double amplitude, reference_ev; /* counts per channel at the reference energy */
+    double counts;                  /* mean counts per channel; replaces amplitude when > 0 */
+    double exponent, exponent_step; /* r(x) = exponent + exponent_step * x, x = column index */
+    double edge_onset_ev, edge_jump, edge_exponent;
+    int noise;                      /* 1 Poisson, 0 none */
+    enum sim_layout layout;
+    char dtype[8];                  /* "f4", ">u2", ... */
+    int compress;
+    unsigned threads;
+};
+
+int sim_powerlaw(const struct sim_powerlaw *power, struct sim_err *err);
+
+#endif
