@@ -103,9 +103,12 @@ def compare(args, eelpipe, peer_version, folder, layout, image):
     def hyperspy(place):
         return timed([args.peer_python, ROOT / "bench/hyperspy_peer.py", image, place / "sum.hspy", *FIT, *WINDOW])
 
-    contenders = {"run, two_area": recipe("two_area"), "run, ml": recipe("ml"), "stage background (writes the net image)": stage}
+    contenders = {"run, two_area": recipe("two_area"), "run, ml": recipe("ml"),
+                  "stage background (writes the net image)": stage}
     if peer_version:
         contenders["HyperSpy"] = hyperspy
+        contenders["HyperSpy's import alone"] = lambda _: timed([args.peer_python, "-W", "ignore", "-c",
+                                                                 "import hyperspy.api"])
     results = {name: [] for name in contenders}
     for turn in range(args.rounds + 1):
         for name, contender in contenders.items():
@@ -118,7 +121,7 @@ def compare(args, eelpipe, peer_version, folder, layout, image):
     peer_median = statistics.median(s for s, _ in results["HyperSpy"]) if peer_version else None
     for name, got in results.items():
         seconds = [s for s, _ in got]
-        ratio = f"{peer_median / statistics.median(seconds):8.1f}" if peer_median and name != "HyperSpy" else ""
+        ratio = f"{peer_median / statistics.median(seconds):8.1f}" if peer_median and "HyperSpy" not in name else ""
         print(f"  {name:40} {min(seconds):8.3f} {statistics.median(seconds):9.3f} {max(m for _, m in got):9.0f}  {ratio}")
 
 

@@ -238,10 +238,10 @@ static void declare(struct ep_declare *d)
 {
     const struct par *p = d->par;
     const struct ep_desc *in = ep_declare_input(d, 0);
-    check_options(d, in);
     size_t before = d->diag->nerrors;
     double e_ref = (double)NAN;
-    if (check_windows(d, in)) e_ref = try_fit(d, in, false);
+    check_options(d, in);
+    if (check_windows(d, in) && d->diag->nerrors == before) e_ref = try_fit(d, in, false);
     size_t fit = d->diag->nerrors > before ? 0 : d->scratch, radius = kernel_radius(p);
 
     struct ep_desc *net = ep_declare_like(d, "net", in, "Net intensity");
@@ -301,6 +301,7 @@ static void free_plan(void *plan)
     if (!q) return;
     ep_fit_free(q->fit);
     free(q->kernel);
+    free(q->x);
     free(q);
 }
 
@@ -394,6 +395,8 @@ static ep_status prepare_as(const struct ep_prepare *p, void **plan, bool look, 
     if (!look) make_kernel(q, par, in);
     q->estimated = in->gain_estimated;
     q->nch = ep_desc_nch(in);
+    q->x = ep_xcalloc(q->nch, sizeof *q->x);
+    ep_model_abscissae(&q->m, 0, (struct ep_range){ 0, q->nch }, q->x);
     q->at_cov = aligned(ep_fit_scratch(q->fit));
     q->at_spectrum = q->at_cov + aligned(ep_functionals_scratch(in, 1));
     q->at_sums = q->at_spectrum + aligned(2 * q->nch * sizeof(double));

@@ -61,7 +61,8 @@ static void put_spectra(const struct ep_apply *a, const struct plan *p, size_t y
     if (ch.first == ch.end) return;
     size_t iy = ep_in_y(in, a->area.y0 + y), ix = ep_in_x(in, a->area.x0 + x);
     double shift = ep_shift_at(in, iy * in->a.nx + ix), *b = (double *)(void *)((char *)a->scratch + p->at_spectrum);
-    ep_model_background(&p->m, r->theta, shift, ch, b);
+    if (shift == 0) ep_model_background_at(&p->m, r->theta, p->x + ch.first, ch.end - ch.first, b);
+    else ep_model_background(&p->m, r->theta, shift, ch, b);
     if (net) {
         const float *from = ep_cell_spectrum(in, iy, ix) + (net->ch0 - in->ch0);
         const double *under = b + (net->ch0 - ch.first);

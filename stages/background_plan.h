@@ -22,6 +22,7 @@ struct plan {
     size_t at_cov, at_spectrum, at_sums, nch;
     size_t radius, frame_rows;     /* of the averaging, 0 without; it stays within one frame of a series */
     double *kernel;                /* [2 radius + 1]: one direction */
+    double *x;                     /* abscissae of all channels at shift 0 */
 };
 
 ep_status ep_background_apply(const struct ep_apply *a, struct ep_err *e);

@@ -130,9 +130,10 @@ static void declare(struct ep_declare *d)
     const struct ep_items *in = &d->in[0];
     struct groups labels = group(in, d->repeat, true);
     bool coordinates = true;
-    for (size_t i = 1; i < in->n; i++) coordinates &= in->v[i].ncoord == in->v[0].ncoord && same_row(&in->v[i], &in->v[i], NULL);
-    for (size_t i = 0; i < in->n && coordinates; i++)
+    for (size_t i = 0; i < in->n; i++) {
+        coordinates &= in->v[i].ncoord == in->v[0].ncoord;
         for (size_t c = 0; c < in->v[i].ncoord; c++) coordinates &= coord_named(&in->v[0], in->v[i].coord[c].name) != NULL;
+    }
     if (!coordinates) ep_declare_error(d, "input", "the inputs do not have the same coordinates: collect them in steps of their own");
     if (d->repeat && in->n && !coord_named(&in->v[0], d->repeat))
         ep_declare_error(d, "repeat", "repeat names %s, which is not among the coordinates that are collected", d->repeat);

@@ -38,6 +38,7 @@ struct plan {
     size_t n;                      /* windows: 1, or 2 when normalised by the second */
     struct ep_range at0[2];        /* resolved for an axis that is not shifted */
     bool by, by_sigma, no_noise, estimated;
+    size_t at_x, room;             /* abscissae in scratch, doubles */
 };
 
 /* ---- declare ------------------------------------------------------------------------------------------------ */
@@ -59,6 +60,17 @@ static void check_edges(struct ep_declare *d, const char *param, const struct ep
                             "end the window before it, or take the map for the sum of both",
                             near[i].element, near[i].shell, near[i].onset, w[0], w[1], near[own].element, near[own].shell,
                             near[own].onset);
+}
+
+/* Scratch: that of ep_functionals(), then the abscissae of the windows, for native channels (a rebinned net has more of them
+ * than its own; where they do not fit they are made pixel by pixel, with the same bits). */
+static size_t functionals_bytes(const struct ep_desc *in)
+{
+    return (ep_functionals_scratch(in, 2) + 63) / 64 * 64;
+}
+static size_t abscissae_room(const struct ep_desc *in)
+{
+    return 4 * ep_desc_nch(in) + 4096;
 }
 
 /* "Intensity 530-560 eV": the channels that are added, by the edges that were asked for. */
@@ -87,7 +99,7 @@ static void declare(struct ep_declare *d)
         o->noise = by->noise;
     }
     if (in->gain == 0 && in->read_noise == 0 && !in->modelled) o->noise = EP_NOISE_UNKNOWN;
-    d->scratch = ep_functionals_scratch(in, 2);
+    d->scratch = functionals_bytes(in) + abscissae_room(in) * sizeof(double);
 }
 
 static void want(const struct ep_declare *d, const struct ep_want *out, struct ep_want *in)
@@ -113,6 +125,8 @@ static ep_status prepare(const struct ep_prepare *p, void **plan, struct ep_err 
     q->by_sigma = q->by && p->in[PORT_BY].v[0].d->has_sigma;
     q->no_noise = in->gain == 0 && in->read_noise == 0 && !in->modelled;    /* values that are no counts: sigma is not known */
     q->estimated = in->gain_estimated;
+    q->at_x = functionals_bytes(in);
+    q->room = abscissae_room(in);
     *plan = q;
     return EP_OK;
 }
@@ -135,7 +149,23 @@ static struct quantity normalised(struct quantity n, struct quantity d, double c
     return quotient(n, d, cov);
 }
 
-static struct quantity intensity(const struct plan *p, const struct ep_apply *a, size_t y, size_t x, uint32_t *flag)
+/* Abscissae of the windows of a net image that is not shifted: once for all pixels. */
+static void make_abscissae(const struct plan *p, const struct ep_apply *a, const double *x[2])
+{
+    const struct ep_cell *in = &a->in[0];
+    double *room = (double *)(void *)((char *)a->scratch + p->at_x);
+    size_t used = 0;
+    for (size_t i = 0; i < p->n && in->model && !in->shift; i++) {
+        size_t n = (p->at0[i].end - p->at0[i].first) * in->model->bin;
+        if (used + n > p->room) return;
+        ep_model_abscissae(in->model, 0, p->at0[i], room + used);
+        x[i] = room + used;
+        used += n;
+    }
+}
+
+static struct quantity intensity(const struct plan *p, const struct ep_apply *a, size_t y, size_t x, const double *const *abscissae,
+                                 uint32_t *flag)
 {
     const struct ep_cell *in = &a->in[0];
     const struct quantity nothing = { (double)NAN, (double)NAN };
@@ -153,7 +183,7 @@ static struct quantity intensity(const struct plan *p, const struct ep_apply *a,
             }
         }
     }
-    *flag |= ep_functionals(in, iy, ix, p->n, f, value, cov, a->scratch);
+    *flag |= ep_functionals_at(in, iy, ix, p->n, f, abscissae, value, cov, a->scratch);
     if (ep_fatal(*flag)) return nothing;
     struct quantity n = { value[0], p->no_noise ? (double)NAN : cov[0] };
     if (p->n == 2) return normalised(n, (struct quantity){ value[1], p->no_noise ? (double)NAN : cov[3] }, cov[1], flag);
@@ -168,11 +198,13 @@ static ep_status apply(const struct ep_apply *a, struct ep_err *e)
 {
     (void)e;
     const struct plan *p = a->plan;
+    const double *abscissae[2] = { NULL, NULL };
+    make_abscissae(p, a, abscissae);
     for (size_t y = 0; y < a->area.ny; y++)
         for (size_t x = 0; x < a->area.nx; x++) {
             uint32_t *flag = &a->flag[y * a->area.nx + x];
             struct quantity q = { (double)NAN, (double)NAN };
-            if (!ep_fatal(*flag)) q = intensity(p, a, a->area.y0 + y, a->area.x0 + x, flag);
+            if (!ep_fatal(*flag)) q = intensity(p, a, a->area.y0 + y, a->area.x0 + x, abscissae, flag);
             if (p->estimated) *flag |= EP_FLAG_SIGMA_ESTIMATED;
             ep_put(&a->out[0], y, x, q.value, sqrt(q.var));
         }

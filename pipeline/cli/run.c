@@ -1,5 +1,6 @@
 /* Verbs on a recipe: run, plan, status, check. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "pipeline/base/json.h"
 #include "pipeline/cli/cli.h"
@@ -38,11 +39,13 @@ static const char *state_word(const struct ep_node *n)
 /* What makes a node wait for an earlier level, in words. */
 static void level_reason(const struct ep_node *n, struct ep_str *out)
 {
-    if (n->look && n->look->todo) ep_str_addf(out, " (needs its look at the whole image first)");
+    if (n->look && n->look->todo) ep_str_add(out, "; needs its look at the whole image first");
     for (size_t p = 0; p < n->stage->nports; p++)
         for (size_t i = 0; i < n->nitem[p]; i++) {
             const struct ep_node *m = n->item[p][i].node;
-            if (m && m->todo && n->level > m->level) ep_str_addf(out, " (needs all of %s first)", n->item[p][i].label);
+            char text[200];
+            snprintf(text, sizeof text, "; needs all of %.150s first", n->item[p][i].label);
+            if (m && m->todo && n->unit != m->unit && !ep_node_fused(n, p, i) && !(out->s && strstr(out->s, text))) ep_str_add(out, text);
         }
 }
 
@@ -51,33 +54,46 @@ static void source_list(const struct ep_unit *u, struct ep_str *out)
     for (size_t c = 0; c < u->nchain; c++)
         for (size_t p = 0; p < u->chain[c]->stage->nports; p++)
             for (size_t i = 0; u->chain[c]->stage->ports[p].stream && i < u->chain[c]->nitem[p]; i++) {
-                const struct ep_source_ref *s = &u->chain[c]->item[p][i];
+                const char *name = u->chain[c]->item[p][i].label;
                 if (ep_node_fused(u->chain[c], p, i)) continue;
-                const char *name = s->raw ? s->raw->path : s->label;
                 if (!out->s || !strstr(out->s, name)) ep_str_addf(out, "%s%s", out->n ? ", " : "", name);
             }
 }
 
-static void print_unit(const struct ep_unit *u, size_t number)
+/* What a unit does, without its run: units of other runs that do the same are told together. */
+static void unit_text(const struct ep_unit *u, struct ep_str *out)
 {
-    if (u->kind == EP_UNIT_WHOLE) {
-        const struct ep_node *n = u->node[0];
-        printf("%3zu. level %zu, %s: in memory\n       %-16s %s\n", number, u->level, n->run->label[0] ? n->run->label : "all", n->name, n->reason);
-        return;
-    }
     struct ep_str src = {0};
     source_list(u, &src);
-    printf("%3zu. level %zu%s%s: one pass over %s\n", number, u->level, u->node[0]->run->label[0] ? ", " : "", u->node[0]->run->label, src.s ? src.s : "?");
+    if (u->kind == EP_UNIT_WHOLE) ep_str_addf(out, "level %zu: on results in memory", u->level);
+    else ep_str_addf(out, "level %zu: one pass over %s", u->level, src.s ? src.s : "?");
     ep_str_free(&src);
     for (size_t c = 0; c < u->nchain; c++) {
         const struct ep_node *n = u->chain[c];
         bool own = false;
         for (size_t k = 0; k < u->nnodes; k++) own |= u->node[k] == n;
-        struct ep_str why = {0};
-        level_reason(n, &why);
-        printf("       %-16s %s%s\n", n->name, own ? n->reason : "evaluated on the way, not written", why.s ? why.s : "");
-        ep_str_free(&why);
+        ep_str_addf(out, "\n    %-16s %s", n->name, own ? n->reason : "evaluated on the way, not written");
+        level_reason(n, out);
     }
+}
+
+static void print_units(const struct ep_graph *g)
+{
+    struct ep_str *text = ep_xcalloc(g->nunits + 1, sizeof *text);
+    for (size_t k = 0; k < g->nunits; k++) unit_text(g->unit[k], &text[k]);
+    for (size_t k = 0; k < g->nunits; k++) {
+        if (!text[k].s) continue;
+        printf("%s\n", text[k].s);
+        for (size_t j = k, shown = 0; j < g->nunits; j++) {
+            if (j != k && (!text[j].s || strcmp(text[j].s, text[k].s))) continue;
+            const char *where = g->unit[j]->node[0]->where;
+            if (where[0]) printf("%s%s", shown++ ? "; " : "    for ", where);
+            if (j != k) ep_str_free(&text[j]);
+        }
+        if (g->unit[k]->node[0]->where[0]) printf("\n");
+        ep_str_free(&text[k]);
+    }
+    free(text);
 }
 
 static void print_plan(const struct ep_graph *g)
@@ -89,9 +105,11 @@ static void print_plan(const struct ep_graph *g)
         done += n->state == EP_NODE_DONE;
         blocked += n->state == EP_NODE_BLOCKED;
     }
-    for (size_t k = 0; k < g->nunits; k++) print_unit(g->unit[k], k + 1);
+    print_units(g);
     for (size_t i = 0; i < g->nnodes; i++)
-        if (g->node[i]->wanted && g->node[i]->state == EP_NODE_BLOCKED) printf("  can't: %s: %s\n", g->node[i]->label, g->node[i]->reason);
+        if (g->node[i]->wanted && g->node[i]->state == EP_NODE_BLOCKED) printf("can't: %s: %s\n", g->node[i]->label, g->node[i]->reason);
+    for (size_t i = 0; i < g->nnodes; i++)
+        if (g->node[i]->asked && !g->node[i]->wanted && !strncmp(g->node[i]->reason, "left out", 8)) printf("not now: %s: %s\n", g->node[i]->label, g->node[i]->reason);
     size_t todo = 0;
     for (size_t i = 0; i < g->nnodes; i++) todo += g->node[i]->todo && !g->node[i]->is_look;
     printf("%zu to compute in %zu passes and steps, %zu levels; %zu up to date", todo, g->nunits, g->nlevels, done);

@@ -115,7 +115,7 @@ bool ep_node_fused(const struct ep_node *n, size_t port, size_t i)
     if (!n->stage->ports[port].stream || !src->node || !pixelwise(src->node) || src->node->decl.regrid.on) return false;
     const struct ep_desc *d = &src->node->decl.out[src->out];
     if (d->kind == EP_IMAGE) return !(src->node->state == EP_NODE_DONE && !src->node->todo && src->node->keep[src->out]);
-    return d->kind == EP_MAP && src->node->todo;
+    return (d->kind == EP_MAP || d->kind == EP_SPECTRUM) && src->node->todo;
 }
 
 /* What a node that is computed needs: results of others on disk, or computed before, or evaluated with it. */
@@ -130,6 +130,11 @@ static bool require_inputs(struct ep_graph *g, struct ep_node *n)
             if (!m) continue;
             bool image = m->decl.out[n->item[p][i].out].kind == EP_IMAGE;
             bool fuse = image && pixelwise(m) && !m->decl.regrid.on && n->stage->ports[p].stream;
+            if (n->stage->ports[p].series && !m->asked && m->state != EP_NODE_DONE) {
+                why(n, n->state, "left out: needs %.200s, which --runs leaves out", m->label);
+                n->wanted = false;
+                return false;
+            }
             if (!require(g, m, !fuse) && !n->stage->ports[p].series) {
                 n->state = EP_NODE_BLOCKED;
                 n->err = m->err;

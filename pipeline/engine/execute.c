@@ -184,7 +184,9 @@ static void node_failed(struct run_state *r, struct ep_node *n, const struct ep_
     if (!n->todo) return;
     r->t->failed++;
     if (e->code == EP_E_OUTPUT || e->code == EP_E_STOPPED) r->stop = true;
-    ep_log_error(r->o->log, "%s: %s", n->label, e->msg);
+    const char *msg = e->msg; /* what failed inside a pass has the label in front already */
+    if (!strncmp(msg, n->label, strlen(n->label)) && msg[strlen(n->label)] == ':') msg += strlen(n->label) + 2;
+    ep_log_error(r->o->log, "%s: %s", n->label, msg);
 }
 
 static void report_flags(struct run_state *r, const struct ep_node *n, const struct ep_pass_node *pn)
@@ -389,7 +391,7 @@ static void run_pass(struct run_state *r, struct ep_unit *u)
     struct ep_str what = {0};
     build_pass(r, u, &b);
     for (size_t i = 0; i < u->nnodes; i++) ep_str_addf(&what, "%s%s", i ? ", " : "", u->node[i]->name);
-    if (u->node[0]->run->label[0]) ep_str_addf(&what, " [%s]", u->node[0]->run->label);
+    if (u->node[0]->where[0]) ep_str_addf(&what, " [%s]", u->node[0]->where);
     if (b.nnode && !r->stop) {
         b.pass.threads = r->o->threads;
         b.pass.memory = r->o->memory;
@@ -420,8 +422,7 @@ static void run_whole(struct run_state *r, struct ep_node *n)
         return;
     }
     r->t->computed++;
-    ep_log_info(r->o->log, "%s%s%s%s: %.2f s", n->name, n->run->label[0] && r->g->mask[n->step] ? " [" : "",
-                r->g->mask[n->step] ? n->run->label : "", n->run->label[0] && r->g->mask[n->step] ? "]" : "", ep_now() - start);
+    ep_log_info(r->o->log, "%s%s%s%s: %.2f s", n->name, n->where[0] ? " [" : "", n->where, n->where[0] ? "]" : "", ep_now() - start);
 }
 
 /* ---- Order ------------------------------------------------------------------------------------------------- */

@@ -224,6 +224,19 @@ static struct ep_raw *get_raw(struct ep_graph *g, const struct ep_run *run, size
 
 static struct ep_node *get_node(struct ep_graph *g, size_t step, const struct ep_run *run);
 
+/* "sample=ncm003, temperature=700": the coordinates that this node depends on, or that `at` fixes. */
+static const char *coordinates_of(const struct ep_graph *g, const struct ep_step *s, size_t step, const struct ep_run *run)
+{
+    unsigned long long has = g->mask[step];
+    for (size_t t = 0; t < s->nat; t++) has |= 1ull << s->at[t].coord;
+    struct ep_str out = {0};
+    for (size_t c = 0; c < g->recipe->ncoords; c++)
+        if (has >> c & 1) ep_str_addf(&out, "%s%s=%s", out.n ? ", " : "", g->recipe->coords[c].name, run->coord[c].text);
+    char *text = ep_arena_strdup(g->arena, out.s ? out.s : "");
+    ep_str_free(&out);
+    return text;
+}
+
 static char *node_folder(const struct ep_graph *g, const struct ep_step *s, size_t step, const struct ep_run *run)
 {
     /* components that name a coordinate this node does not depend on are left out; `at` fixes its coordinates */
@@ -408,7 +421,7 @@ static void check_grids(struct ep_graph *g, struct ep_node *n)
             if (!first) first = it;
             else if (!ep_desc_same_grid(first->d, it->d)) {
                 ep_diag_error(g->diag, n->s->pos, "step %s%s%s: '%s' has %zu x %zu pixels, '%s' has %zu x %zu: signals read together must share their pixels",
-                              n->s->name, n->run->label[0] ? ", " : "", n->run->label, first->label, ep_desc_ny(first->d), ep_desc_nx(first->d),
+                              n->s->name, n->where[0] ? ", " : "", n->where, first->label, ep_desc_ny(first->d), ep_desc_nx(first->d),
                               it->label, ep_desc_ny(it->d), ep_desc_nx(it->d));
                 block(n, EP_E_RECIPE, "inputs of different grids");
             }
@@ -426,6 +439,12 @@ static void declare(struct ep_graph *g, struct ep_node *n)
     if (g->diag->nerrors > before) {
         block(n, EP_E_RECIPE, "the recipe is wrong");
         return;
+    }
+    for (size_t o = 0; o < n->decl.nout; o++) { /* several signals of one file must be told apart by their titles */
+        struct ep_meta *m = &n->decl.out[o].meta;
+        char title[sizeof m->title];
+        snprintf(title, sizeof title, "%s%s%.60s", n->decl.out[o].name, m->title[0] ? ", " : "", m->title);
+        memcpy(m->title, title, sizeof title);
     }
     n->keep = EP_ARENA_ARRAY(g->arena, bool, n->decl.nout + 1);
     for (size_t o = 0; o < n->decl.nout; o++) {
@@ -447,7 +466,8 @@ static struct ep_node *new_node(struct ep_graph *g, size_t step, const struct ep
     n->state = EP_NODE_MISSING;
     n->is_look = stage != n->s->stage;
     n->name = n->is_look ? ep_arena_printf(g->arena, "%s.look", n->s->name) : n->s->name;
-    n->label = ep_arena_printf(g->arena, "step %s (%s)%s%s", n->s->name, n->s->stage->name, run->label[0] ? ", " : "", run->label);
+    n->where = coordinates_of(g, n->s, step, run);
+    n->label = ep_arena_printf(g->arena, "step %s (%s)%s%s", n->s->name, n->s->stage->name, n->where[0] ? ", " : "", n->where);
     n->folder = node_folder(g, n->s, step, run);
     n->path = ep_arena_printf(g->arena, "%s/%s.hspy", n->folder, n->name);
     if (g->result) n->path = n->is_look ? ep_arena_printf(g->arena, "%s.look.hspy", g->result) : g->result;
@@ -572,15 +592,13 @@ void ep_graph_build(struct ep_graph *g, const struct ep_selection *sel)
     const struct ep_recipe *r = g->recipe;
     g->mask = ep_graph_masks(r, g->arena);
     check_overrides(g);
-    for (size_t k = 0; k < g->runs->n; k++) {
-        const struct ep_run *run = &g->runs->v[k];
-        if (run->skip || (sel && !ep_filter_match(sel->runs, run))) continue;
-        for (size_t i = 0; i < r->nsteps; i++) {
+    for (size_t i = 0; i < r->nsteps; i++)
+        for (size_t k = 0; k < g->runs->n; k++) {
+            const struct ep_run *run = &g->runs->v[k];
+            if (run->skip || (sel && !ep_filter_match(sel->runs, run))) continue;
             struct ep_node *n = get_node(g, r->order[i], run);
-            n->wanted = true;
-            if (n->look) n->look->wanted = true;
+            n->asked = n->wanted = true;
         }
-    }
     check_paths(g);
 }
 

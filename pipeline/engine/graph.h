@@ -41,6 +41,7 @@ struct ep_node {
     const struct ep_stage *stage;      /* s->stage, or its look */
     const struct ep_run *run;          /* representative binding */
     const char *label;                 /* "step o_net (background), sample=ncm003, temperature=700" */
+    const char *where;                 /* "sample=ncm003, temperature=700", or "" */
     const char *name;                  /* file name without .hspy: step name, "<step>.look" for a look */
     const char *path;                  /* of the result */
     const char *folder;
@@ -63,7 +64,8 @@ struct ep_node {
     struct ep_err err;                 /* BLOCKED: why it can't be computed */
     bool failed;                       /* computing it was tried and failed */
 
-    bool wanted;                       /* asked for by the selection */
+    bool asked;                        /* of a run that --runs names */
+    bool wanted;                       /* asked for by the whole selection, and possible */
     bool todo;                         /* will be computed and written */
     bool chained;                      /* evaluated (not written) because a todo node streams from it */
     size_t level; bool level_known;
@@ -114,6 +116,8 @@ struct ep_unit {
     size_t level;
     size_t nnodes; struct ep_node **node;   /* todo nodes of this unit */
     size_t nchain; struct ep_node **chain;  /* PASS: all nodes evaluated, in order (todo ones and those fused in) */
+    bool series;                            /* collects over runs */
+    size_t number;
     bool done;
 };
 void ep_graph_units(struct ep_graph *g);

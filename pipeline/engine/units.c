@@ -80,6 +80,16 @@ static void absorb(struct ep_unit *u, struct ep_unit *v)
     v->nnodes = v->nchain = 0;
 }
 
+/* Run by run, so that what is interrupted has finished runs; what collects over runs comes last. */
+static int by_run(const void *a, const void *b)
+{
+    const struct ep_unit *u = *(struct ep_unit *const *)a, *v = *(struct ep_unit *const *)b;
+    if (u->series != v->series) return u->series ? 1 : -1;
+    if (u->node[0]->run != v->node[0]->run) return u->node[0]->run < v->node[0]->run ? -1 : 1;
+    if (u->level != v->level) return u->level < v->level ? -1 : 1;
+    return u->number < v->number ? -1 : u->number > v->number;
+}
+
 void ep_graph_units(struct ep_graph *g)
 {
     size_t cap = 0;
@@ -112,4 +122,9 @@ void ep_graph_units(struct ep_graph *g)
         if (g->unit[i]->level + 1 > g->nlevels) g->nlevels = g->unit[i]->level + 1;
     }
     g->nunits = k;
+    for (size_t i = 0; i < k; i++) {
+        g->unit[i]->number = i;
+        for (size_t p = 0; p < g->unit[i]->node[0]->stage->nports; p++) g->unit[i]->series |= g->unit[i]->node[0]->stage->ports[p].series;
+    }
+    if (k) qsort(g->unit, k, sizeof *g->unit, by_run);
 }

@@ -169,3 +169,34 @@ bool ep_fletcher32_ok(const unsigned char *p, size_t n)
     uint32_t swapped = (sum & 0x00ff00ffu) << 8 | (sum >> 8 & 0x00ff00ffu);
     return stored == sum || stored == swapped;
 }
+
+/* ---- LZF ---- */
+
+/* Control byte c < 32: c + 1 literal bytes follow. Else a copy of (c >> 5) + 2 bytes (7: one more byte adds to the
+ * length) from 1 + ((c & 31) << 8 | next byte) before. */
+bool ep_lzf(const unsigned char *in, size_t n, unsigned char *out, size_t m)
+{
+    const unsigned char *end = in + n;
+    size_t at = 0;
+    while (in < end) {
+        size_t c = *in++, len;
+        if (c < 32) {
+            len = c + 1;
+            if (len > (size_t)(end - in) || len > m - at) return false;
+            memcpy(out + at, in, len);
+            in += len;
+        } else {
+            len = (c >> 5) + 2;
+            if (c >> 5 == 7) {
+                if (in == end) return false;
+                len += *in++;
+            }
+            if (in == end) return false;
+            size_t back = ((c & 31) << 8 | *in++) + 1;
+            if (back > at || len > m - at) return false;
+            for (size_t i = 0; i < len; i++) out[at + i] = out[at + i - back]; /* may overlap on purpose */
+        }
+        at += len;
+    }
+    return at == m;
+}

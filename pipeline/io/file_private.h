@@ -83,7 +83,8 @@ struct ep_store {
     size_t dim[EP_MAX_AXES], chunk[EP_MAX_AXES];  /* chunk = dim unless chunked */
     size_t nchunk[EP_MAX_AXES];  /* chunks along each dimension */
     size_t chunks, chunk_bytes;
-    int nfilter, shuffle, deflate, fletcher;  /* place in the pipeline, -1 = not there */
+    int nfilter, shuffle, deflate, fletcher;  /* place in the pipeline, -1 = not there; deflate stands for LZF too */
+    bool lzf;
     bool direct;                 /* stored bytes can be read and decoded here */
 };
 /* path is absolute. Refuses filters that are not there and chunks over 1 GiB. The caller closes it. */

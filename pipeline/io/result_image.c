@@ -14,8 +14,10 @@
 
 #define PIXELS 16      /* chunk side: with 256 float channels 256 KiB */
 #define CHANNELS 256
-#define MANY 20000     /* chunks; above it they grow along x up to the width of a cell, not further: rows of chunks */
-                       /* that wait for more than one row of cells would cost memory that grows with the image */
+/* Chunks that are too small (bytes) or too many grow along x up to the width of a cell. Not further: rows of chunks that
+ * wait for more than one row of cells would cost memory that grows with the image. */
+#define SMALL 65536
+#define MANY 20000
 
 struct tile {
     size_t left;         /* pixels still to come */
@@ -70,7 +72,8 @@ static void choose_chunks(struct ep_h5_image *m)
     m->te = parts(m->nch, parts(m->nch, CHANNELS));
     m->cy = parts(m->ny, m->ty);
     m->ce = parts(m->nch, m->te);
-    while (m->tx < EP_CELL_NX && m->tx < m->nx && m->nt * m->cy * parts(m->nx, m->tx) * m->ce > MANY)
+    while (m->tx < EP_CELL_NX && m->tx < m->nx
+           && (m->ty * m->tx * m->te * m->value < SMALL || m->nt * m->cy * parts(m->nx, m->tx) * m->ce > MANY))
         m->tx = least(2 * m->tx, m->nx);
     m->cx = parts(m->nx, m->tx);
     m->chunk_bytes = m->ty * m->tx * m->te * m->value;

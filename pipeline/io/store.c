@@ -9,6 +9,7 @@
 
 #define MAX_CHUNK_BYTES ((size_t)1 << 30)
 #define MAX_FILTERS 16
+#define FILTER_LZF 32000
 
 /* ---- types ---- */
 
@@ -77,7 +78,7 @@ bool ep_item_dataset(struct ep_file *f, struct ep_item *it, const char *data_pat
 /* ---- filters ---- */
 
 static const struct { H5Z_filter_t id; const char *name, *package; } known_filters[] = {
-    {307, "bzip2", "hdf5-filter-plugin"},          {32000, "LZF", "hdf5-plugin-lzf"},
+    {307, "bzip2", "hdf5-filter-plugin"},          {FILTER_LZF, "LZF", NULL},
     {32001, "Blosc", "hdf5-filter-plugin-blosc-serial"}, {32004, "LZ4", "hdf5-filter-plugin"},
     {32008, "bitshuffle", NULL},                   {32013, "ZFP", "hdf5-filter-plugin-zfp-serial"},
     {32015, "Zstandard", NULL},                    {32026, "Blosc2", NULL},
@@ -95,9 +96,12 @@ static ep_status missing_filter(const struct ep_file *f, const char *path, H5Z_f
                    "file with gzip where it can be read", f->path, path, (int)id, *name ? name : "no name");
 }
 
-/* Fills in the filters; direct stays true only for pipelines that are decoded here. */
+/* Fills in the filters; direct stays true only for pipelines that are decoded here. Debian's LZF plug-in can't be
+ * loaded (it lacks its own library), so LZF is decoded here even where HDF5 knows it. */
 static ep_status look_at_filters(const struct ep_file *f, const char *path, hid_t dcpl, struct ep_store *s, struct ep_err *e)
 {
+    H5Z_filter_t missing = -1;
+    char missing_name[64] = "";
     s->nfilter = H5Pget_nfilters(dcpl);
     s->shuffle = s->deflate = s->fletcher = -1;
     if (s->nfilter < 0 || s->nfilter > MAX_FILTERS) return ep_fail(e, EP_E_INPUT, "%s: %s: bad filter list", f->path, path);
@@ -108,14 +112,15 @@ static ep_status look_at_filters(const struct ep_file *f, const char *path, hid_
         H5Z_filter_t id = H5Pget_filter2(dcpl, (unsigned)i, &flags, &ncd, cd, sizeof name, name, &config);
         name[sizeof name - 1] = 0;
         if (id < 0) return ep_fail(e, EP_E_INPUT, "%s: %s: bad filter list", f->path, path);
-        if (H5Zfilter_avail(id) <= 0) return missing_filter(f, path, id, name, e);
+        if (H5Zfilter_avail(id) <= 0) missing = id, memcpy(missing_name, name, sizeof name);
         bool ours = s->fletcher < 0; /* the checksum comes last */
         if (id == H5Z_FILTER_SHUFFLE && s->shuffle < 0 && s->deflate < 0 && ncd >= 1 && cd[0] == s->esize) s->shuffle = i;
-        else if (id == H5Z_FILTER_DEFLATE && s->deflate < 0) s->deflate = i;
+        else if ((id == H5Z_FILTER_DEFLATE || id == FILTER_LZF) && s->deflate < 0) s->deflate = i, s->lzf = id == FILTER_LZF;
         else if (id == H5Z_FILTER_FLETCHER32 && s->fletcher < 0) s->fletcher = i;
         else ours = false;
         s->direct = s->direct && ours;
     }
+    if (missing >= 0 && !(missing == FILTER_LZF && s->direct)) return missing_filter(f, path, missing, missing_name, e);
     return EP_OK;
 }
 
@@ -277,7 +282,8 @@ void ep_file_storage(const struct ep_file *f, size_t i, struct ep_storage *out)
         return;
     }
     if (ep_store_open(f, it->data, it->d.dtype, &s, &e) != EP_OK) {
-        ep_h5_copy_text(out->text, sizeof out->text, e.msg);
+        size_t skip = strlen(f->path) + 2; /* the path is known */
+        ep_h5_copy_text(out->text, sizeof out->text, e.msg + (strlen(e.msg) > skip ? skip : 0));
         return;
     }
     H5T_class_t c = H5Tget_class(s.type);

@@ -24,7 +24,8 @@ long ep_coord_need(const struct ep_recipe *r, struct ep_arena *a, const char *na
 {
     long c = ep_coord_find(r, name);
     if (c < 0 && r->ncoords == 0)
-        ep_diag_error(d, pos, "%s: there is no coordinate '%s': no path of `inputs` has a placeholder {%s}", what, name, name);
+        ep_diag_error(d, pos, "%s: there is no coordinate '%s': no path of `inputs` has a placeholder {%s}",
+                      what, name, name);
     else if (c < 0)
         ep_diag_error(d, pos, "%s: there is no coordinate '%s'%s", what, name,
                       ep_hint(a, name, ep_coord_names(r, a), "Coordinates"));
@@ -47,7 +48,8 @@ bool ep_coord_value(const struct ep_recipe *r, size_t coord, const struct ep_val
 {
     const struct ep_coord_def *c = &r->coords[coord];
     if (v->kind == EP_V_LIST || v->kind == EP_V_MAP || v->kind == EP_V_NULL) {
-        ep_diag_error(d, v->pos, "%s: %s = %s is %s: one value is needed", what, c->name, ep_show(a, v), ep_vkind_name(v->kind));
+        ep_diag_error(d, v->pos, "%s: %s = %s is %s: one value is needed", what, c->name, ep_show(a, v),
+                      ep_vkind_name(v->kind));
         return false;
     }
     if (c->number && v->kind == EP_V_NUMBER && v->num - v->num == 0) {   /* finite, and maybe written 0x19 */
@@ -60,7 +62,8 @@ bool ep_coord_value(const struct ep_recipe *r, size_t coord, const struct ep_val
     return false;
 }
 
-int ep_coord_compare(const struct ep_recipe *r, size_t coord, const struct ep_coord_val *x, const struct ep_coord_val *y)
+int ep_coord_compare(const struct ep_recipe *r, size_t coord, const struct ep_coord_val *x,
+                     const struct ep_coord_val *y)
 {
     if (!x->text || !y->text) return (x->text != NULL) - (y->text != NULL);
     if (r->coords[coord].number) return (x->num > y->num) - (x->num < y->num);

@@ -55,7 +55,9 @@ static bool read_cell(struct scan *s)
         } else {
             while (*s->at == ' ' || *s->at == '\t') s->at++;
             if (*s->at && !strchr(",\r\n", *s->at)) {
-                ep_diag_error(s->d, here(s, s->at), "after a closing quote there must be a comma or the end of the line (a quote within quotes is doubled)");
+                ep_diag_error(s->d, here(s, s->at),
+                              "after a closing quote there must be a comma or the end of the line (a quote "
+                              "within quotes is doubled)");
                 good = false;
             }
         }
@@ -158,7 +160,8 @@ bool ep_csv_read(struct ep_arena *a, const char *file, struct ep_pos pos, struct
             good = check_head(&s, out);
             if (!good) break;
         } else if (s.n != out->ncols) {
-            ep_diag_error(d, (struct ep_pos){out->file, s.cell[0].line, s.cell[0].col}, "this row has %zu cells, the first has %zu", s.n, out->ncols);
+            ep_diag_error(d, (struct ep_pos){out->file, s.cell[0].line, s.cell[0].col},
+                          "this row has %zu cells, the first has %zu", s.n, out->ncols);
             good = false;
         } else {
             EP_PUSH(rows, nrows, cap);
@@ -177,7 +180,8 @@ bool ep_csv_read(struct ep_arena *a, const char *file, struct ep_pos pos, struct
     return good;
 }
 
-bool ep_csv_columns(const struct ep_recipe *r, struct ep_arena *a, const struct ep_csv *csv, struct ep_csv_column **out, struct ep_diag *d)
+bool ep_csv_columns(const struct ep_recipe *r, struct ep_arena *a, const struct ep_csv *csv,
+                    struct ep_csv_column **out, struct ep_diag *d)
 {
     bool good = true;
     const char **known = EP_ARENA_ARRAY(a, const char *, r->ninputs + r->ncoords + 3);
@@ -201,11 +205,16 @@ bool ep_csv_columns(const struct ep_recipe *r, struct ep_arena *a, const struct 
                 same++;
             }
         if (same > 1) {
-            ep_diag_error(d, pos, "column '%s': the name is taken twice (input, coordinate, skip or note): rename the coordinate or the input", name);
+            ep_diag_error(d, pos,
+                          "column '%s': the name is taken twice (input, coordinate, skip or note): rename the "
+                          "coordinate or the input",
+                          name);
             good = false;
         } else if (!same) {
-            ep_diag_error(d, pos, "column '%s' is none of the recipe's inputs or coordinates (name it in `coordinates` or `output`)%s", name,
-                          ep_hint(a, name, known, "Known"));
+            ep_diag_error(d, pos,
+                          "column '%s' is none of the recipe's inputs or coordinates (name it in `coordinates` "
+                          "or `output`)%s",
+                          name, ep_hint(a, name, known, "Known"));
             good = false;
         } else if (k < r->ninputs) {
             (*out)[i] = (struct ep_csv_column){EP_COL_INPUT, k};

@@ -34,13 +34,16 @@ static size_t term_length(const char *s)
     return n;
 }
 
-static bool read_term(const struct ep_recipe *r, struct ep_arena *a, const char *text, struct term *out, struct ep_diag *d)
+static bool read_term(const struct ep_recipe *r, struct ep_arena *a, const char *text, struct term *out,
+                      struct ep_diag *d)
 {
     const struct ep_pos pos = {"--runs", 0, 0};
     size_t at = strcspn(text, "=!<>"), k = 0;
     while (k < sizeof OPS / sizeof *OPS && strncmp(text + at, OPS[k].text, strlen(OPS[k].text)) != 0) k++;
     if (!*text || !text[at] || k == sizeof OPS / sizeof *OPS || at == 0) {
-        ep_diag_error(d, pos, "'%s': it needs a coordinate, one of = != < <= > >=, and a value, as in temperature>=400", text);
+        ep_diag_error(d, pos,
+                      "'%s': it needs a coordinate, one of = != < <= > >=, and a value, as in temperature>=400",
+                      text);
         return false;
     }
     const char *name = trimmed(a, text, at), *rest = text + at + strlen(OPS[k].text);
@@ -54,7 +57,9 @@ static bool read_term(const struct ep_recipe *r, struct ep_arena *a, const char 
         return false;
     }
     if (!r->coords[c].number && out->op != OP_EQ && out->op != OP_NE) {
-        ep_diag_error(d, pos, "'%s': %s is text, so only = and != make sense (a unit in `coordinates` makes it a number)", text, name);
+        ep_diag_error(
+            d, pos, "'%s': %s is text, so only = and != make sense (a unit in `coordinates` makes it a number)",
+            text, name);
         return false;
     }
     struct ep_err e = {0};

@@ -167,7 +167,11 @@ static bool same_coords(const struct ep_recipe *r, const struct ep_found *p, con
 
 static bool start(struct walk *w, const struct ep_recipe *r, size_t input, struct ep_arena *a, struct ep_diag *d)
 {
-    *w = (struct walk){.r = r, .a = a, .d = d, .pos = r->inputs[input].pos, .now = EP_ARENA_ARRAY(a, struct ep_coord_val, r->ncoords + 1)};
+    *w = (struct walk){.r = r,
+                       .a = a,
+                       .d = d,
+                       .pos = r->inputs[input].pos,
+                       .now = EP_ARENA_ARRAY(a, struct ep_coord_val, r->ncoords + 1)};
     w->what = ep_arena_printf(a, "input %s", r->inputs[input].name);
     return ep_template_parse(a, r->inputs[input].path, w->pos, w->what, &w->t, d);
 }
@@ -179,8 +183,11 @@ static void check_ambiguous(struct walk *w)
     qsort_r(w->v, w->n, sizeof *w->v, compare_paths, (void *)w->r);
     for (size_t i = 1; i < w->n && reported < MOST_REPORTED; i++) {
         if (strcmp(w->v[i].path, w->v[i - 1].path) != 0 || same_coords(w->r, &w->v[i], &w->v[i - 1])) continue;
-        ep_diag_error(w->d, w->pos, "%s: %s can be read in two ways: %s, or %s: another separator in the file names, or a unit in `coordinates`, tells them apart",
-                      w->what, w->v[i].path, ep_coords_label(w->r, w->v[i - 1].v, w->a), ep_coords_label(w->r, w->v[i].v, w->a));
+        ep_diag_error(w->d, w->pos,
+                      "%s: %s can be read in two ways: %s, or %s: another separator in the file names, or a "
+                      "unit in `coordinates`, tells them apart",
+                      w->what, w->v[i].path, ep_coords_label(w->r, w->v[i - 1].v, w->a),
+                      ep_coords_label(w->r, w->v[i].v, w->a));
         w->bad = true;
         reported++;
     }
@@ -191,8 +198,8 @@ static void check_twice(struct walk *w)
     size_t reported = 0;
     for (size_t i = 1; i < w->n && reported < MOST_REPORTED; i++) {
         if (!same_coords(w->r, &w->v[i], &w->v[i - 1])) continue;
-        ep_diag_error(w->d, w->pos, "%s: %s and %s have the same coordinates: %s", w->what, w->v[i - 1].path, w->v[i].path,
-                      ep_coords_label(w->r, w->v[i].v, w->a));
+        ep_diag_error(w->d, w->pos, "%s: %s and %s have the same coordinates: %s", w->what, w->v[i - 1].path,
+                      w->v[i].path, ep_coords_label(w->r, w->v[i].v, w->a));
         w->bad = true;
         reported++;
     }
@@ -249,8 +256,8 @@ const char *ep_glob_why(const struct ep_recipe *r, size_t input, struct ep_arena
             double x;
             const char *text = w.v[0].v[i].text;
             if (!r->coords[i].number || !text || ep_parse_number(text, &x)) continue;
-            why = ep_arena_printf(a, "%s; %s is there, but '%s' is no number for {%s}%s%s", why, w.v[0].path, text, r->coords[i].name,
-                                  *r->coords[i].unit ? " in " : "", r->coords[i].unit);
+            why = ep_arena_printf(a, "%s; %s is there, but '%s' is no number for {%s}%s%s", why, w.v[0].path,
+                                  text, r->coords[i].name, *r->coords[i].unit ? " in " : "", r->coords[i].unit);
             break;
         }
         free(w.v);

@@ -22,8 +22,9 @@ struct parse {
 };
 
 /* "step o_net (background): window" in front of what is wrong. */
-#define WRONG(s, q, pos, ...) \
-    ((s)->ok = false, ep_diag_error((s)->d, (pos), "%s: %s%s", (s)->what, (q)->name, ep_arena_printf((s)->a, __VA_ARGS__)))
+#define WRONG(s, q, pos, ...)                                                                                  \
+    ((s)->ok = false,                                                                                          \
+     ep_diag_error((s)->d, (pos), "%s: %s%s", (s)->what, (q)->name, ep_arena_printf((s)->a, __VA_ARGS__)))
 
 static bool has_unit(const struct ep_param *q)
 {
@@ -159,9 +160,11 @@ void ep_param_describe(struct ep_str *out, const struct ep_param *q)
     else if (q->def) ep_str_addf(out, ", default %s", *q->def ? q->def : "\"\"");
 }
 
+/* "a number in eV", for within a sentence */
 static const char *described(struct parse *s, const struct ep_param *q)
 {
     struct ep_str b = {0};
+    if (q->type != EP_P_BOOL && q->type != EP_P_WORD && q->type != EP_P_TEXT) ep_str_add(&b, "a ");
     add_type(&b, q);
     char *text = ep_arena_strdup(s->a, b.s);
     ep_str_free(&b);
@@ -311,7 +314,7 @@ static void get_windows(struct parse *s, const struct ep_param *q, const struct 
     const bool empty = v->kind == EP_V_LIST && v->n == 0;
     const size_t n = nested || empty ? v->n : 1;
     if (!check_items(s, q, v, n) || empty) return;
-    double (*w)[2] = EP_ARENA_ARRAY(s->a, double[2], n);
+    double (*w)[2] = ep_arena_array(s->a, n, sizeof *w);
     bool good = true;
     for (size_t i = 0; i < n; i++)
         if (!get_window(s, q, nested ? v->items[i] : v, w[i])) good = false;

@@ -34,7 +34,8 @@ bool ep_template_parse(struct ep_arena *a, const char *text, struct ep_pos pos, 
 bool ep_component_names(const struct ep_component *c, const char *name);
 bool ep_template_names(const struct ep_template *t, const char *name);
 /* The template with the coordinates of a run put in. */
-char *ep_template_fill(const struct ep_recipe *r, const struct ep_template *t, const struct ep_coord_val *coord, struct ep_arena *a);
+char *ep_template_fill(const struct ep_recipe *r, const struct ep_template *t, const struct ep_coord_val *coord,
+                       struct ep_arena *a);
 /* folder/path, or path when it is absolute or folder is ".". */
 char *ep_path_join(struct ep_arena *a, const char *folder, const char *path);
 
@@ -75,7 +76,8 @@ const char *ep_step_what(const struct ep_step *s, struct ep_arena *a);   /* "ste
 /* recipe_set.c */
 void ep_read_overrides(struct ep_reader *b);
 /* One dotted name of `overrides` or of a column: whether it names a parameter of a step or an option of an input. */
-bool ep_set_target(const struct ep_recipe *r, struct ep_arena *a, const char *path, struct ep_pos pos, struct ep_diag *d);
+bool ep_set_target(const struct ep_recipe *r, struct ep_arena *a, const char *path, struct ep_pos pos,
+                   struct ep_diag *d);
 /* The value is right where it would stand. Values that apply to a run are checked alone: parameters do not depend on each other. */
 bool ep_set_check(const struct ep_recipe *r, struct ep_arena *a, const struct ep_set *set, struct ep_diag *d);
 
@@ -84,7 +86,8 @@ bool ep_override_applies(const struct ep_recipe *r, const struct ep_override *o,
 
 /* ---- finding files (glob.c) ---- */
 
-struct ep_found { const char *path; struct ep_coord_val *v; };   /* path as the recipe would write it; v [ncoords], text NULL: not named */
+/* path as the recipe would write it; v [ncoords], text NULL: the path does not name it */
+struct ep_found { const char *path; struct ep_coord_val *v; };
 struct ep_founds { size_t n; struct ep_found *v; };
 /* All files that fit an input's template, sorted by coordinates. Reports two files at one place and names that
  * can be read in two ways. */
@@ -94,7 +97,7 @@ const char *ep_glob_why(const struct ep_recipe *r, size_t input, struct ep_arena
 bool ep_is_file(const char *path);
 
 /* No two results at one path, none over an input (places.c). */
-bool ep_check_places(const struct ep_recipe *r, const struct ep_runs *runs, struct ep_arena *a, struct ep_diag *d);
+bool ep_check_places(const struct ep_recipe *r, const struct ep_runs *runs, struct ep_diag *d);
 
 /* ---- runs.csv (csv.c) ---- */
 

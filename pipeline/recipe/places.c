@@ -30,7 +30,8 @@ static bool is_extreme(const struct ep_recipe *r, const struct ep_step *s, size_
     return r->coords[s->at[i].coord].number && (!strcmp(choice, "min") || !strcmp(choice, "max"));
 }
 
-long ep_at_resolve(const struct ep_recipe *r, const struct ep_runs *runs, const struct ep_step *s, const struct ep_run *like, size_t choice)
+long ep_at_resolve(const struct ep_recipe *r, const struct ep_runs *runs, const struct ep_step *s,
+                   const struct ep_run *like, size_t choice)
 {
     const char **want = ep_xcalloc(s->nat + 1, sizeof *want);
     bool *fits = ep_xcalloc(runs->n + 1, sizeof *fits);
@@ -79,7 +80,8 @@ static int compare_places(const void *x, const void *y)
 }
 
 /* Whether a step has one result for both runs: they differ only in what it collects. */
-static bool one_result(const struct ep_recipe *r, const struct ep_step *s, const struct ep_run *x, const struct ep_run *y)
+static bool one_result(const struct ep_recipe *r, const struct ep_step *s, const struct ep_run *x,
+                       const struct ep_run *y)
 {
     for (size_t c = 0; c < r->ncoords; c++) {
         bool over = false;
@@ -119,43 +121,79 @@ static bool same_over(const struct ep_step *x, const struct ep_step *y)
     return x->nover == y->nover && (x->nover == 0 || !memcmp(x->over, y->over, x->nover * sizeof *x->over));
 }
 
-bool ep_check_places(const struct ep_recipe *r, const struct ep_runs *runs, struct ep_arena *a, struct ep_diag *d)
+static const char **all_inputs(const struct ep_recipe *r, const struct ep_runs *runs, size_t *n, struct ep_arena *a)
 {
-    const size_t before = d->nerrors;
-    const char **inputs = EP_ARENA_ARRAY(a, const char *, runs->n * r->ninputs);
-    size_t ninputs = 0;
+    const char **v = EP_ARENA_ARRAY(a, const char *, runs->n * r->ninputs);
+    *n = 0;
     for (size_t k = 0; k < runs->n; k++)
         for (size_t i = 0; i < r->ninputs; i++)
-            if (runs->v[k].input[i]) inputs[ninputs++] = plain_path(a, runs->v[k].input[i]);
-    if (ninputs) qsort(inputs, ninputs, sizeof *inputs, compare_texts);
-    struct place_of *p = EP_ARENA_ARRAY(a, struct place_of, runs->n);
-    for (size_t i = 0; i < r->nsteps; i++) {
-        const struct ep_step *s = &r->steps[i];
-        bool known = false;   /* steps that collect alike go to the same folders */
-        for (size_t k = 0; k < i; k++)
-            if (same_over(&r->steps[k], s)) known = true;
-        size_t n = 0, reported = 0;
-        for (size_t k = 0; k < runs->n; k++)
-            if (!runs->v[k].skip) p[n++] = (struct place_of){ep_output_folder(r, s, &runs->v[k], a), k};
-        for (size_t k = 0; k < n && ninputs; k++) {
-            const char *file = plain_path(a, ep_arena_printf(a, "%s/%s.hspy", p[k].folder, s->name));
-            if (!bsearch(&file, inputs, ninputs, sizeof *inputs, compare_texts)) continue;
-            ep_diag_error(d, s->pos, "step %s would write its result over an input, %s: choose another name or another `output`", s->name, file);
-            break;
-        }
-        if (known || n == 0) continue;
-        qsort(p, n, sizeof *p, compare_places);
-        for (size_t k = 1; k < n && reported < MOST_REPORTED; k++) {
-            const struct ep_run *x = &runs->v[p[k - 1].run], *y = &runs->v[p[k].run];
-            if (strcmp(p[k].folder, p[k - 1].folder) != 0 || one_result(r, s, x, y)) continue;
-            if (s->nover)
-                ep_diag_error(d, r->output_pos, "the results of step %s for %s and for %s would both go to %s: `output` must tell them apart", s->name,
-                              x->label, y->label, p[k].folder);
-            else
-                ep_diag_error(d, r->output_pos, "the results of the runs %s and %s would both go to %s: `output` must tell them apart", x->label, y->label,
-                              p[k].folder);
-            reported++;
-        }
+            if (runs->v[k].input[i]) v[(*n)++] = plain_path(a, runs->v[k].input[i]);
+    if (*n) qsort(v, *n, sizeof *v, compare_texts);
+    return v;
+}
+
+/* An output folder among the data and a step with the name of a data file: that must not cost the data. */
+static void check_inputs_safe(const struct ep_step *s, const struct place_of *p, size_t n, const char **inputs,
+                              size_t ninputs, struct ep_diag *d)
+{
+    struct ep_str b = {0};
+    for (size_t k = 0; k < n; k++) {
+        b.n = 0;
+        ep_str_addf(&b, "%s/%s.hspy", p[k].folder, s->name);
+        const char *file = b.s;
+        if (!ninputs || !bsearch(&file, inputs, ninputs, sizeof *inputs, compare_texts)) continue;
+        ep_diag_error(
+            d, s->pos,
+            "step %s would write its result over an input, %s: choose another name or another `output`",
+            s->name, file);
+        break;
     }
+    ep_str_free(&b);
+}
+
+static void check_apart(const struct ep_recipe *r, const struct ep_step *s, const struct ep_runs *runs,
+                        struct place_of *p, size_t n, struct ep_diag *d)
+{
+    if (n) qsort(p, n, sizeof *p, compare_places);
+    for (size_t k = 1, reported = 0; k < n && reported < MOST_REPORTED; k++) {
+        const struct ep_run *x = &runs->v[p[k - 1].run], *y = &runs->v[p[k].run];
+        if (strcmp(p[k].folder, p[k - 1].folder) != 0 || one_result(r, s, x, y)) continue;
+        if (s->nover)
+            ep_diag_error(
+                d, r->output_pos,
+                "the results of step %s for %s and for %s would both go to %s: `output` must tell them apart",
+                s->name, x->label, y->label, p[k].folder);
+        else
+            ep_diag_error(
+                d, r->output_pos,
+                "the results of the runs %s and %s would both go to %s: `output` must tell them apart",
+                x->label, y->label, p[k].folder);
+        reported++;
+    }
+}
+
+bool ep_check_places(const struct ep_recipe *r, const struct ep_runs *runs, struct ep_diag *d)
+{
+    const size_t before = d->nerrors;
+    struct ep_arena a = {0};
+    size_t ninputs;
+    const char **inputs = all_inputs(r, runs, &ninputs, &a);
+    struct place_of *p = EP_ARENA_ARRAY(&a, struct place_of, runs->n);
+    bool *done = EP_ARENA_ARRAY(&a, bool, r->nsteps);
+    /* Steps that collect alike have the same folders. */
+    for (size_t i = 0; i < r->nsteps; i++) {
+        if (done[i]) continue;
+        size_t n = 0;
+        for (size_t k = 0; k < runs->n; k++)
+            if (!runs->v[k].skip)
+                p[n++] = (struct place_of){plain_path(&a, ep_output_folder(r, &r->steps[i], &runs->v[k], &a)), k};
+        for (size_t k = i; k < r->nsteps; k++) {
+            if (!same_over(&r->steps[k], &r->steps[i])) continue;
+            done[k] = true;
+            check_inputs_safe(&r->steps[k], p, n, inputs, ninputs, d);
+        }
+        check_apart(r, &r->steps[i], runs, p, n, d);
+    }
+    ep_arena_free(&a);
     return d->nerrors == before;
 }

@@ -40,7 +40,9 @@ bool ep_read_file(struct ep_arena *a, const char *path, struct ep_pos pos, const
     bool long_file = b.n > MOST_FILE;
     fclose(f);
     if (failed) ep_diag_error(d, pos, "%s %s can't be read: %s", what, path, strerror(failed));
-    else if (long_file) ep_diag_error(d, pos, "%s %s is longer than %d MiB: is it the right file?", what, path, MOST_FILE >> 20);
+    else if (long_file)
+        ep_diag_error(d, pos, "%s %s is longer than %d MiB: is it the right file?", what, path,
+                      MOST_FILE >> 20);
     *n = b.n;
     *text = ep_arena_alloc(a, b.n + 1);
     memcpy(*text, b.s, b.n);
@@ -52,7 +54,10 @@ static void read_version(struct ep_reader *b)
 {
     const struct ep_value *v = ep_value_get(b->r->root, "eelpipe");
     if (!v)
-        ep_diag_error(b->d, b->r->root->pos, "the version of the recipe language is missing: the first line of a recipe is `eelpipe: %d`", VERSION);
+        ep_diag_error(
+            b->d, b->r->root->pos,
+            "the version of the recipe language is missing: the first line of a recipe is `eelpipe: %d`",
+            VERSION);
     else if (v->kind != EP_V_NUMBER || v->num != VERSION)
         ep_diag_error(b->d, v->pos, "eelpipe: %s: this program reads version %d of the recipe language, `eelpipe: %d`",
                       ep_show(b->a, v), VERSION, VERSION);
@@ -66,13 +71,15 @@ static void read_elements(struct ep_reader *b)
     const struct ep_value *const single[] = {v};
     const struct ep_value *const *items = v->kind == EP_V_LIST ? (const struct ep_value *const *)v->items : single;
     if (v->kind == EP_V_MAP || v->kind == EP_V_NULL) {
-        ep_diag_error(b->d, v->pos, "elements is %s: it needs a list of chemical symbols, as in [Li, O, Ti]", ep_vkind_name(v->kind));
+        ep_diag_error(b->d, v->pos, "elements is %s: it needs a list of chemical symbols, as in [Li, O, Ti]",
+                      ep_vkind_name(v->kind));
         return;
     }
     for (size_t i = 0, n = v->kind == EP_V_LIST ? v->n : 1; i < n; i++) {
         const struct ep_value *e = items[i];
         if (e->kind != EP_V_TEXT) {
-            ep_diag_error(b->d, e->pos, "elements: %s is %s: a chemical symbol is needed", ep_show(b->a, e), ep_vkind_name(e->kind));
+            ep_diag_error(b->d, e->pos, "elements: %s is %s: a chemical symbol is needed", ep_show(b->a, e),
+                          ep_vkind_name(e->kind));
             continue;
         }
         size_t k = 0;

@@ -7,14 +7,15 @@
 #define PAR(member) offsetof(struct ep_input_par, member)
 
 static const struct ep_param RECT_PARAMS[] = {
-    {"rows", EP_P_NUMBERS, offsetof(struct ep_exclude_rect, rows), .unit = "px", .required = true, .min = 0, .max = 1e9,
-     .min_items = 2, .max_items = 2, .doc = "First and last row, both left out."},
-    {"columns", EP_P_NUMBERS, offsetof(struct ep_exclude_rect, columns), .unit = "px", .required = true, .min = 0, .max = 1e9,
-     .min_items = 2, .max_items = 2, .doc = "First and last column, both left out."},
+    {"rows", EP_P_NUMBERS, offsetof(struct ep_exclude_rect, rows), .unit = "px", .required = true, .min = 0,
+     .max = 1e9, .min_items = 2, .max_items = 2, .doc = "First and last row, both left out."},
+    {"columns", EP_P_NUMBERS, offsetof(struct ep_exclude_rect, columns), .unit = "px", .required = true,
+     .min = 0, .max = 1e9, .min_items = 2, .max_items = 2, .doc = "First and last column, both left out."},
     EP_PARAM_END};
 
 static const struct ep_param EXCLUDE_PARAMS[] = {
-    {"rows", EP_P_NUMBERS, offsetof(struct ep_exclude, rows), .unit = "px", .min = 0, .max = 1e9, .doc = "Rows to leave out, counted from 0."},
+    {"rows", EP_P_NUMBERS, offsetof(struct ep_exclude, rows), .unit = "px", .min = 0, .max = 1e9,
+     .doc = "Rows to leave out, counted from 0."},
     {"columns", EP_P_NUMBERS, offsetof(struct ep_exclude, columns), .unit = "px", .min = 0, .max = 1e9,
      .doc = "Columns to leave out, counted from 0."},
     {"rectangles", EP_P_RECORDS, offsetof(struct ep_exclude, rectangles), .record = RECT_PARAMS,
@@ -23,15 +24,18 @@ static const struct ep_param EXCLUDE_PARAMS[] = {
 
 const struct ep_param ep_input_params[] = {
     {"path", EP_P_TEXT, PAR(path), .doc = "The file, relative to the recipe; {name} is a coordinate."},
-    {"signal", EP_P_TEXT, PAR(signal), .doc = "Which signal of the file, by title or number; needed when there are several."},
+    {"signal", EP_P_TEXT, PAR(signal),
+     .doc = "Which signal of the file, by title or number; needed when there are several."},
     {"pair", EP_P_TEXT, PAR(pair), .doc = "The input that holds the low loss of the same scan."},
     {"frame", EP_P_TEXT, PAR(frame), .doc = "A name; inputs with the same name share one coordinate system."},
     {"counts_per_electron", EP_P_NUMBER, PAR(counts_per_electron), .min = 1e-6, .max = 1e6,
      .doc = "Gain: counts for one electron (or photon); the variance of a channel is gain times counts."},
     {"read_noise", EP_P_NUMBER, PAR(read_noise), .unit = "counts", .min = 0, .max = 1e6,
      .doc = "Standard deviation of the camera's read-out noise per channel."},
-    {"energy_offset", EP_P_NUMBER, PAR(energy_offset), .unit = "eV", .doc = "Added to the energy axis of the file."},
-    {"beam_energy", EP_P_NUMBER, PAR(beam_energy), .unit = "keV", .min = 1, .max = 3000, .doc = "Energy of the beam, instead of the file's."},
+    {"energy_offset", EP_P_NUMBER, PAR(energy_offset), .unit = "eV",
+     .doc = "Added to the energy axis of the file."},
+    {"beam_energy", EP_P_NUMBER, PAR(beam_energy), .unit = "keV", .min = 1, .max = 3000,
+     .doc = "Energy of the beam, instead of the file's."},
     {"collection_angle", EP_P_NUMBER, PAR(collection_angle), .unit = "mrad", .min = 0, .max = 500,
      .doc = "Collection semi-angle, instead of the file's."},
     {"convergence_angle", EP_P_NUMBER, PAR(convergence_angle), .unit = "mrad", .min = 0, .max = 500,
@@ -60,11 +64,13 @@ static void add_placeholders(struct ep_reader *b, const char *path, struct ep_po
     }
 }
 
-static void check_whole(struct ep_reader *b, const struct ep_numbers *v, struct ep_pos pos, const char *what, const char *name)
+static void check_whole(struct ep_reader *b, const struct ep_numbers *v, struct ep_pos pos, const char *what,
+                        const char *name)
 {
     for (size_t i = 0; i < v->n; i++)
         if (v->v[i] != floor(v->v[i]))
-            ep_diag_error(b->d, pos, "%s: %s: %s is no whole number: pixels are counted 0, 1, 2", what, name, ep_show_number(b->a, v->v[i]));
+            ep_diag_error(b->d, pos, "%s: %s: %s is no whole number: pixels are counted 0, 1, 2", what, name,
+                          ep_show_number(b->a, v->v[i]));
 }
 
 static void check_exclude(struct ep_reader *b, const struct ep_exclude *x, const struct ep_value *map, const char *what)
@@ -82,8 +88,9 @@ static void check_exclude(struct ep_reader *b, const struct ep_exclude *x, const
             struct ep_pos pos = one ? ep_key_pos(one, name[k]) : val->pos;
             check_whole(b, side[k], pos, what, name[k]);
             if (side[k]->v[0] > side[k]->v[1])
-                ep_diag_error(b->d, pos, "%s: exclude: %s = [%s, %s]: the first must not be beyond the last", what, name[k],
-                              ep_show_number(b->a, side[k]->v[0]), ep_show_number(b->a, side[k]->v[1]));
+                ep_diag_error(b->d, pos, "%s: exclude: %s = [%s, %s]: the first must not be beyond the last",
+                              what, name[k], ep_show_number(b->a, side[k]->v[0]),
+                              ep_show_number(b->a, side[k]->v[1]));
         }
     }
 }
@@ -139,24 +146,34 @@ static void read_pair(struct ep_reader *b, const struct ep_value *map, size_t i,
     for (size_t k = 0; k < b->r->ninputs; k++)
         if (!strcmp(names[k], p->text)) b->r->inputs[i].pair = (int)k;
     if (b->r->inputs[i].pair == (int)i)
-        ep_diag_error(b->d, p->pos, "input %s: pair names the input itself: it is the input with the low loss of the same scan", names[i]);
+        ep_diag_error(
+            b->d, p->pos,
+            "input %s: pair names the input itself: it is the input with the low loss of the same scan",
+            names[i]);
     else if (b->r->inputs[i].pair < 0)
-        ep_diag_error(b->d, p->pos, "input %s: pair: there is no input '%s'%s", names[i], p->text, ep_hint(b->a, p->text, names, "Inputs"));
+        ep_diag_error(b->d, p->pos, "input %s: pair: there is no input '%s'%s", names[i], p->text,
+                      ep_hint(b->a, p->text, names, "Inputs"));
 }
 
 void ep_read_inputs(struct ep_reader *b)
 {
     const struct ep_value *runs = ep_value_get(b->r->root, "runs");
     if (runs && runs->kind != EP_V_TEXT)
-        ep_diag_error(b->d, runs->pos, "runs is %s: it needs the path of a table, as in `runs: runs.csv`", ep_vkind_name(runs->kind));
+        ep_diag_error(b->d, runs->pos, "runs is %s: it needs the path of a table, as in `runs: runs.csv`",
+                      ep_vkind_name(runs->kind));
     else if (runs) {
         b->r->runs_csv = runs->text;
         b->r->runs_pos = runs->pos;
     }
     const struct ep_value *v = ep_value_get(b->r->root, "inputs");
     if (!v || v->kind != EP_V_MAP || v->n == 0) {
-        ep_diag_error(b->d, v ? v->pos : b->r->root->pos, "inputs %s: it needs a mapping of names to paths, as in `inputs: {o: data/{sample}_o.hspy}`",
-                      !v ? "is missing" : v->kind == EP_V_MAP || v->kind == EP_V_NULL ? "is empty" : ep_arena_printf(b->a, "is %s", ep_vkind_name(v->kind)));
+        ep_diag_error(
+            b->d, v ? v->pos : b->r->root->pos,
+            "inputs %s: it needs a mapping of names to paths, as in `inputs: {o: data/{sample}_o.hspy}`",
+            !v ? "is missing"
+            : v->kind == EP_V_MAP || v->kind == EP_V_NULL
+                ? "is empty"
+                : ep_arena_printf(b->a, "is %s", ep_vkind_name(v->kind)));
         return;
     }
     b->r->inputs = EP_ARENA_ARRAY(b->a, struct ep_input_def, v->n);
@@ -194,8 +211,8 @@ static void read_csv_head(struct ep_reader *b)
         for (size_t k = 0; k < csv.ncols; k++)
             if (col[k].role == EP_COL_INPUT && col[k].index == i) found = true;
         if (!found)
-            ep_diag_error(b->d, b->r->inputs[i].pos, "input %s has no path, and %s has no column of that name", b->r->inputs[i].name,
-                          b->r->runs_csv);
+            ep_diag_error(b->d, b->r->inputs[i].pos, "input %s has no path, and %s has no column of that name",
+                          b->r->inputs[i].name, b->r->runs_csv);
     }
 }
 
@@ -203,32 +220,41 @@ void ep_read_coordinates(struct ep_reader *b)
 {
     const struct ep_value *v = ep_value_get(b->r->root, "coordinates"), *out = ep_value_get(b->r->root, "output");
     if (v && v->kind != EP_V_MAP) {
-        ep_diag_error(b->d, v->pos, "coordinates is %s: it needs a mapping of placeholders to units, as in {temperature: degC}", ep_vkind_name(v->kind));
+        ep_diag_error(
+            b->d, v->pos,
+            "coordinates is %s: it needs a mapping of placeholders to units, as in {temperature: degC}",
+            ep_vkind_name(v->kind));
         v = NULL;
     }
     if (b->r->runs_csv && out && out->kind == EP_V_TEXT) add_placeholders(b, out->text, out->pos);
     for (size_t i = 0; v && i < v->n; i++) {
         const struct ep_value *u = v->items[i];
         if (!ep_name_ok(v->keys[i], strlen(v->keys[i]))) {
-            ep_diag_error(b->d, v->key_pos[i], "coordinate '%s': a name is a letter, then letters, digits and _", v->keys[i]);
+            ep_diag_error(b->d, v->key_pos[i],
+                          "coordinate '%s': a name is a letter, then letters, digits and _", v->keys[i]);
             continue;
         }
-        if (u->kind != EP_V_TEXT || strlen(u->text) > 15) {
-            ep_diag_error(b->d, u->pos, "coordinate %s = %s: it needs a unit, as in degC, s or \"\" for a plain number", v->keys[i], ep_show(b->a, u));
-            continue;
-        }
+        const bool right = u->kind == EP_V_TEXT && strlen(u->text) <= 15;
+        if (!right)
+            ep_diag_error(b->d, u->pos,
+                          "coordinate %s = %s: it needs a unit, as in degC, s or \"\" for a plain number",
+                          v->keys[i], ep_show(b->a, u));
         if (b->r->runs_csv) add_coord(b, v->keys[i], v->key_pos[i]);
         long c = ep_coord_find(b->r, v->keys[i]);
         if (c < 0) {
             if (b->r->ncoords)
-                ep_diag_error(b->d, v->key_pos[i], "coordinate '%s': no path of `inputs` has a placeholder {%s}%s", v->keys[i], v->keys[i],
+                ep_diag_error(b->d, v->key_pos[i],
+                              "coordinate '%s': no path of `inputs` has a placeholder {%s}%s", v->keys[i],
+                              v->keys[i],
                               ep_hint(b->a, v->keys[i], ep_coord_names(b->r, b->a), "Placeholders"));
             else
-                ep_diag_error(b->d, v->key_pos[i], "coordinate '%s': no path of `inputs` has a placeholder {%s}", v->keys[i], v->keys[i]);
+                ep_diag_error(b->d, v->key_pos[i],
+                              "coordinate '%s': no path of `inputs` has a placeholder {%s}", v->keys[i],
+                              v->keys[i]);
             continue;
         }
-        b->r->coords[c].unit = u->text;
-        b->r->coords[c].number = true;
+        b->r->coords[c].unit = right ? u->text : "";
+        b->r->coords[c].number = true;   /* also when the unit is wrong: it was meant to be one */
     }
     if (b->r->runs_csv) read_csv_head(b);
 }
@@ -237,8 +263,11 @@ void ep_read_output(struct ep_reader *b)
 {
     const struct ep_value *v = ep_value_get(b->r->root, "output");
     if (!v || (v->kind != EP_V_TEXT && v->kind != EP_V_NUMBER)) {
-        ep_diag_error(b->d, v ? v->pos : b->r->root->pos, "output %s: it needs the folder of the results, as in `output: out/{sample}`",
-                      !v ? "is missing" : v->kind == EP_V_NULL ? "is empty" : ep_arena_printf(b->a, "is %s", ep_vkind_name(v->kind)));
+        ep_diag_error(b->d, v ? v->pos : b->r->root->pos,
+                      "output %s: it needs the folder of the results, as in `output: out/{sample}`",
+                      !v                     ? "is missing"
+                      : v->kind == EP_V_NULL ? "is empty"
+                                             : ep_arena_printf(b->a, "is %s", ep_vkind_name(v->kind)));
         return;
     }
     struct ep_template t;

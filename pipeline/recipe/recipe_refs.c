@@ -21,15 +21,16 @@ static void check_output(struct ep_reader *b, const char *what, const struct ep_
     if (!names) return;
     for (size_t i = 0; names[i]; i++)
         if (!strcmp(names[i], ref->output)) return;
-    ep_diag_error(b->d, ref->pos, "%s: step %s (%s) has no output '%s'%s", what, from->name, from->stage->name, ref->output,
-                  ep_hint(b->a, ref->output, names, "Outputs"));
+    ep_diag_error(b->d, ref->pos, "%s: step %s (%s) has no output '%s'%s", what, from->name, from->stage->name,
+                  ref->output, ep_hint(b->a, ref->output, names, "Outputs"));
 }
 
 /* "o", "o_net", "o_net.exponent" */
 static bool read_ref(struct ep_reader *b, const char *what, const struct ep_value *v, struct ep_ref *out)
 {
     if (v->kind != EP_V_TEXT) {
-        ep_diag_error(b->d, v->pos, "%s = %s is %s: it needs the name of an input or a step", what, ep_show(b->a, v), ep_vkind_name(v->kind));
+        ep_diag_error(b->d, v->pos, "%s = %s is %s: it needs the name of an input or a step", what,
+                      ep_show(b->a, v), ep_vkind_name(v->kind));
         return false;
     }
     const char *dot = strchr(v->text, '.');
@@ -40,7 +41,10 @@ static bool read_ref(struct ep_reader *b, const char *what, const struct ep_valu
         out->kind = EP_REF_INPUT;
         out->index = i;
         if (!dot) return true;
-        ep_diag_error(b->d, v->pos, "%s: %s is an input and has no outputs: to choose a signal of its file, write `signal:` at the input", what, name);
+        ep_diag_error(b->d, v->pos,
+                      "%s: %s is an input and has no outputs: to choose a signal of its file, write `signal:` "
+                      "at the input",
+                      what, name);
         return false;
     }
     for (size_t i = 0; i < b->r->nsteps; i++) {
@@ -53,7 +57,8 @@ static bool read_ref(struct ep_reader *b, const char *what, const struct ep_valu
     const char **all = EP_ARENA_ARRAY(b->a, const char *, b->r->ninputs + b->r->nsteps + 1);
     for (size_t i = 0; i < b->r->ninputs; i++) all[i] = b->r->inputs[i].name;
     for (size_t i = 0; i < b->r->nsteps; i++) all[b->r->ninputs + i] = b->r->steps[i].name;
-    ep_diag_error(b->d, v->pos, "%s: there is no input or step '%s'%s", what, name, ep_hint(b->a, name, all, "There are"));
+    ep_diag_error(b->d, v->pos, "%s: there is no input or step '%s'%s", what, name,
+                  ep_hint(b->a, name, all, "There are"));
     return false;
 }
 
@@ -94,11 +99,13 @@ static void default_input(struct ep_reader *b, size_t step)
     }
 }
 
-static void check_count(struct ep_reader *b, const struct ep_step *s, const struct ep_port *p, size_t n, struct ep_pos pos)
+static void check_count(struct ep_reader *b, const struct ep_step *s, const struct ep_port *p, size_t n,
+                        struct ep_pos pos)
 {
     const char *what = ep_step_what(s, b->a);
     if (p->max && n > p->max)
-        ep_diag_error(b->d, pos, "%s: %s names %zu: this stage takes %s%zu", what, p->name, n, p->max > 1 ? "at most " : "", p->max);
+        ep_diag_error(b->d, pos, "%s: %s names %zu: this stage takes %s%zu", what, p->name, n,
+                      p->max > 1 ? "at most " : "", p->max);
     else if (n < p->min && n > 0)
         ep_diag_error(b->d, pos, "%s: %s names %zu: this stage takes at least %zu", what, p->name, n, p->min);
 }
@@ -114,7 +121,10 @@ void ep_read_ports(struct ep_reader *b, size_t step)
         const struct ep_port *p = &s->stage->ports[i];
         const struct ep_value *v = ep_value_get(s->val, p->name);
         if (!v || v->kind == EP_V_NULL) {
-            if (v) ep_diag_error(b->d, v->pos, "%s: %s has no value: leave the key out, or name an input or a step", what, p->name);
+            if (v)
+                ep_diag_error(b->d, v->pos,
+                              "%s: %s has no value: leave the key out, or name an input or a step", what,
+                              p->name);
             else if (i == 0 && p->min > 0) default_input(b, step);
             continue;
         }
@@ -125,7 +135,8 @@ void ep_read_ports(struct ep_reader *b, size_t step)
         for (size_t k = 0; k < n; k++)
             if (read_ref(b, ep_arena_printf(b->a, "%s: %s", what, p->name), items[k], &refs[good])) good++;
         s->port[i] = (struct ep_refs){good, refs};
-        if (v->kind == EP_V_LIST && n == 0) ep_diag_error(b->d, v->pos, "%s: %s = []: it needs at least one name", what, p->name);
+        if (v->kind == EP_V_LIST && n == 0)
+            ep_diag_error(b->d, v->pos, "%s: %s = []: it needs at least one name", what, p->name);
         check_count(b, s, p, n, v->pos);
     }
 }
@@ -138,13 +149,15 @@ static void check_missing(struct ep_reader *b, size_t step)
         const struct ep_port *p = &s->stage->ports[i];
         if (p->min == 0 || ep_value_get(s->val, p->name)) continue;
         if (!p->paired) {
-            ep_diag_error(b->d, s->val->pos, "%s: %s is missing: %s", ep_step_what(s, b->a), p->name, p->doc ? p->doc : "");
+            ep_diag_error(b->d, s->val->pos, "%s: %s is missing: %s", ep_step_what(s, b->a), p->name,
+                          p->doc ? p->doc : "");
             continue;
         }
         long in = origin(b->r, step);
-        if (in >= 0 && b->r->inputs[in].pair < 0 && !ep_value_get(ep_value_get(ep_value_get(b->r->root, "inputs"), b->r->inputs[in].name), "pair"))
-            ep_diag_error(b->d, s->val->pos, "%s: %s is missing: %s. Name it here, or give input %s a `pair:`", ep_step_what(s, b->a), p->name,
-                          p->doc ? p->doc : "", b->r->inputs[in].name);
+        if (in >= 0 && b->r->inputs[in].pair < 0
+            && !ep_value_get(ep_value_get(ep_value_get(b->r->root, "inputs"), b->r->inputs[in].name), "pair"))
+            ep_diag_error(b->d, s->val->pos, "%s: %s is missing: %s. Name it here, or give input %s a `pair:`",
+                          ep_step_what(s, b->a), p->name, p->doc ? p->doc : "", b->r->inputs[in].name);
     }
 }
 

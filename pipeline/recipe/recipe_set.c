@@ -4,7 +4,8 @@
 #include "pipeline/recipe/parts.h"
 
 /* A copy of map in which key has the value v; the places of all other keys stay what they are. */
-static const struct ep_value *replaced(struct ep_arena *a, const struct ep_value *map, const char *key, struct ep_value *v)
+static const struct ep_value *replaced(struct ep_arena *a, const struct ep_value *map, const char *key,
+                                       struct ep_value *v)
 {
     struct ep_value *c = EP_ARENA_NEW(a, struct ep_value);
     *c = (struct ep_value){.kind = EP_V_MAP, .pos = map ? map->pos : v->pos};
@@ -79,7 +80,8 @@ static void apply_set(struct ep_reader *b, const char *text)
                           ep_hint(b->a, name, keys_of(b->a, old), steps ? "Steps" : "Inputs"));
             return;
         }
-        if (inputs && !option && v->kind == EP_V_TEXT && item->kind == EP_V_MAP) option = "path";   /* the options stay */
+        if (inputs && !option && v->kind == EP_V_TEXT && item->kind == EP_V_MAP)
+            option = "path"; /* the options stay */
         if (option) v = ep_value_with(b->a, inputs ? input_map(b->a, item) : item, option, v);
         if (v) v = (struct ep_value *)replaced(b->a, old, name, v);
     } else if (rest) {
@@ -134,7 +136,8 @@ static const char *const *table_names(struct ep_arena *a, const struct ep_param 
     return names;
 }
 
-bool ep_set_target(const struct ep_recipe *r, struct ep_arena *a, const char *path, struct ep_pos pos, struct ep_diag *d)
+bool ep_set_target(const struct ep_recipe *r, struct ep_arena *a, const char *path, struct ep_pos pos,
+                   struct ep_diag *d)
 {
     const char *rest, *option = NULL, *member;
     const char *top = first_name(a, path, &rest);
@@ -142,11 +145,14 @@ bool ep_set_target(const struct ep_recipe *r, struct ep_arena *a, const char *pa
     static const char *const TOPS[] = {"steps", "inputs", NULL};
     const bool steps = !strcmp(top, "steps");
     if (!steps && strcmp(top, "inputs") != 0) {
-        ep_diag_error(d, pos, "'%s': what differs in a run is written as steps.NAME.PARAMETER or inputs.NAME.OPTION%s", path, ep_hint(a, top, TOPS, NULL));
+        ep_diag_error(d, pos,
+                      "'%s': what differs in a run is written as steps.NAME.PARAMETER or inputs.NAME.OPTION%s",
+                      path, ep_hint(a, top, TOPS, NULL));
         return false;
     }
     if (!name || !option || !*name || !*option) {
-        ep_diag_error(d, pos, "'%s' is not complete: it needs %s", path, steps ? "steps.NAME.PARAMETER" : "inputs.NAME.OPTION");
+        ep_diag_error(d, pos, "'%s' is not complete: it needs %s", path,
+                      steps ? "steps.NAME.PARAMETER" : "inputs.NAME.OPTION");
         return false;
     }
     struct target t;
@@ -185,7 +191,8 @@ bool ep_set_check(const struct ep_recipe *r, struct ep_arena *a, const struct ep
     struct ep_reader b = {(struct ep_recipe *)r, a, d};
     const bool step = t.kind == TARGET_STEP;
     const struct ep_value *inputs = ep_value_get(r->root, "inputs");
-    const struct ep_value *old = step ? r->steps[t.index].val : input_map(a, ep_value_get(inputs, r->inputs[t.index].name));
+    const struct ep_value *old =
+        step ? r->steps[t.index].val : input_map(a, ep_value_get(inputs, r->inputs[t.index].name));
     const struct ep_value *with = ep_value_with(a, old, t.option, set->val);
     if (!with) {
         ep_diag_error(d, set->pos, "'%s': there is no such place", set->path);
@@ -193,8 +200,8 @@ bool ep_set_check(const struct ep_recipe *r, struct ep_arena *a, const struct ep
     }
     if (step) {
         const struct ep_stage *stage = r->steps[t.index].stage;
-        return ep_params_parse(a, stage->params, stage->params_size, with, ep_step_skip(a, stage), ep_step_what(&r->steps[t.index], a),
-                               ep_arena_alloc(a, stage->params_size), d);
+        return ep_params_parse(a, stage->params, stage->params_size, with, ep_step_skip(a, stage),
+                               ep_step_what(&r->steps[t.index], a), ep_arena_alloc(a, stage->params_size), d);
     }
     struct ep_input_par par;
     const char *what = ep_arena_printf(a, "input %s", r->inputs[t.index].name);
@@ -225,7 +232,8 @@ const struct ep_value *ep_run_step(const struct ep_recipe *r, const struct ep_ru
     return v;
 }
 
-const struct ep_value *ep_run_input(const struct ep_recipe *r, const struct ep_run *run, size_t input, struct ep_arena *a)
+const struct ep_value *ep_run_input(const struct ep_recipe *r, const struct ep_run *run, size_t input,
+                                    struct ep_arena *a)
 {
     const struct ep_value *v = input_map(a, ep_value_get(ep_value_get(r->root, "inputs"), r->inputs[input].name));
     for (size_t i = 0; run && i < run->nset; i++) {
@@ -249,12 +257,15 @@ static void read_when(struct ep_reader *b, const struct ep_value *v, struct ep_o
         if (c < 0) continue;
         const bool list = v->items[i]->kind == EP_V_LIST;
         const size_t n = list ? v->items[i]->n : 1;
-        if (n == 0) ep_diag_error(b->d, v->items[i]->pos, "overrides: when: %s = []: at least one value is needed", v->keys[i]);
+        if (n == 0)
+            ep_diag_error(b->d, v->items[i]->pos, "overrides: when: %s = []: at least one value is needed",
+                          v->keys[i]);
         for (size_t k = 0; k < n; k++) {
             const struct ep_value *one = list ? v->items[i]->items[k] : v->items[i];
             struct ep_coord_val val;
             if (!ep_coord_value(b->r, (size_t)c, one, b->a, &val, "overrides: when", b->d)) continue;
-            o->when[o->nwhen++] = (struct ep_when){.coord = (size_t)c, .text = val.text, .num = val.num, .pos = one->pos};
+            o->when[o->nwhen++] =
+                (struct ep_when){.coord = (size_t)c, .text = val.text, .num = val.num, .pos = one->pos};
         }
     }
 }
@@ -264,19 +275,26 @@ static void read_override(struct ep_reader *b, const struct ep_value *v, struct 
     static const char *const KEYS[] = {"when", "set", "because", NULL};
     *o = (struct ep_override){.pos = v->pos};
     if (v->kind != EP_V_MAP) {
-        ep_diag_error(b->d, v->pos, "overrides: %s is %s: it needs a mapping {when: ..., set: ..., because: ...}", ep_show(b->a, v), ep_vkind_name(v->kind));
+        ep_diag_error(b->d, v->pos,
+                      "overrides: %s is %s: it needs a mapping {when: ..., set: ..., because: ...}",
+                      ep_show(b->a, v), ep_vkind_name(v->kind));
         return;
     }
     ep_unknown_keys(b->a, v, KEYS, "an override", b->d);
-    const struct ep_value *when = ep_value_get(v, "when"), *set = ep_value_get(v, "set"), *because = ep_value_get(v, "because");
+    const struct ep_value *when = ep_value_get(v, "when"), *set = ep_value_get(v, "set"),
+                          *because = ep_value_get(v, "because");
     if (!when || when->kind != EP_V_MAP || when->n == 0)
-        ep_diag_error(b->d, when ? when->pos : v->pos, "overrides: `when` %s: it needs coordinates with values, as in {temperature: 700}", when ? "is wrong" : "is missing");
+        ep_diag_error(b->d, when ? when->pos : v->pos,
+                      "overrides: `when` %s: it needs coordinates with values, as in {temperature: 700}",
+                      when ? "is wrong" : "is missing");
     else read_when(b, when, o);
     if (because && because->kind != EP_V_TEXT && because->kind != EP_V_NUMBER)
         ep_diag_error(b->d, because->pos, "overrides: `because` is %s: it needs a text", ep_vkind_name(because->kind));
     else if (because) o->because = because->text;
     if (!set || set->kind != EP_V_MAP || set->n == 0) {
-        ep_diag_error(b->d, set ? set->pos : v->pos, "overrides: `set` %s: it needs names with values, as in {steps.o_net.window: [505, 520]}", set ? "is wrong" : "is missing");
+        ep_diag_error(b->d, set ? set->pos : v->pos,
+                      "overrides: `set` %s: it needs names with values, as in {steps.o_net.window: [505, 520]}",
+                      set ? "is wrong" : "is missing");
         return;
     }
     o->set = EP_ARENA_ARRAY(b->a, struct ep_set, set->n);
@@ -293,7 +311,8 @@ void ep_read_overrides(struct ep_reader *b)
     const struct ep_value *v = ep_value_get(b->r->root, "overrides");
     if (!v || (v->kind == EP_V_LIST && v->n == 0)) return;
     if (v->kind != EP_V_LIST) {
-        ep_diag_error(b->d, v->pos, "overrides is %s: it needs a list of {when: ..., set: ..., because: ...}", ep_vkind_name(v->kind));
+        ep_diag_error(b->d, v->pos, "overrides is %s: it needs a list of {when: ..., set: ..., because: ...}",
+                      ep_vkind_name(v->kind));
         return;
     }
     b->r->overrides = EP_ARENA_ARRAY(b->a, struct ep_override, v->n);
@@ -307,7 +326,8 @@ bool ep_override_applies(const struct ep_recipe *r, const struct ep_override *o,
         bool fits = false;
         for (size_t k = 0; k < o->nwhen && !fits; k++) {
             const struct ep_coord_val want = {o->when[k].text, o->when[k].num};
-            fits = o->when[k].coord == o->when[i].coord && !ep_coord_compare(r, o->when[k].coord, &want, &coord[o->when[k].coord]);
+            fits = o->when[k].coord == o->when[i].coord
+                   && !ep_coord_compare(r, o->when[k].coord, &want, &coord[o->when[k].coord]);
         }
         if (!fits) return false;
     }

@@ -24,7 +24,8 @@ const char *const *ep_step_skip(struct ep_arena *a, const struct ep_stage *s)
 
 const char *ep_step_what(const struct ep_step *s, struct ep_arena *a)
 {
-    return s->stage ? ep_arena_printf(a, "step %s (%s)", s->name, s->stage->name) : ep_arena_printf(a, "step %s", s->name);
+    return s->stage ? ep_arena_printf(a, "step %s (%s)", s->name, s->stage->name)
+                    : ep_arena_printf(a, "step %s", s->name);
 }
 
 static void read_stage(struct ep_reader *b, struct ep_step *s)
@@ -33,11 +34,13 @@ static void read_stage(struct ep_reader *b, struct ep_step *s)
     if (!v || v->kind != EP_V_TEXT) {
         for (size_t i = 0; !v && i < s->val->n; i++) {   /* "stag:" deserves one message, not two */
             if (!ep_suggest(s->val->keys[i], (const char *const[]){"stage", NULL})) continue;
-            ep_diag_error(b->d, s->val->key_pos[i], "step %s: unknown key '%s': did you mean 'stage'?", s->name, s->val->keys[i]);
+            ep_diag_error(b->d, s->val->key_pos[i], "step %s: unknown key '%s': did you mean 'stage'?", s->name,
+                          s->val->keys[i]);
             return;
         }
-        ep_diag_error(b->d, v ? v->pos : s->val->pos, "step %s: stage %s: it needs the name of a stage (`eelpipe stages` lists them)",
-                      s->name, v ? ep_arena_printf(b->a, "is %s", ep_vkind_name(v->kind)) : "is missing");
+        ep_diag_error(b->d, v ? v->pos : s->val->pos,
+                      "step %s: stage %s: it needs the name of a stage (`eelpipe stages` lists them)", s->name,
+                      v ? ep_arena_printf(b->a, "is %s", ep_vkind_name(v->kind)) : "is missing");
         return;
     }
     s->stage = ep_stage_find(v->text);
@@ -74,8 +77,8 @@ static void read_keep(struct ep_reader *b, struct ep_step *s)
     }
     for (size_t i = 0; i < n; i++) {
         if (items[i]->kind != EP_V_TEXT) {
-            ep_diag_error(b->d, items[i]->pos, "%s: keep: %s is %s: the name of an output is needed", what, ep_show(b->a, items[i]),
-                          ep_vkind_name(items[i]->kind));
+            ep_diag_error(b->d, items[i]->pos, "%s: keep: %s is %s: the name of an output is needed", what,
+                          ep_show(b->a, items[i]), ep_vkind_name(items[i]->kind));
             continue;
         }
         const struct ep_outdoc *o = NULL;
@@ -85,7 +88,8 @@ static void read_keep(struct ep_reader *b, struct ep_step *s)
             ep_diag_error(b->d, items[i]->pos, "%s: keep: there is no output '%s'%s", what, items[i]->text,
                           ep_hint(b->a, items[i]->text, names, "Outputs"));
         else if (o && o->kind != EP_IMAGE)
-            ep_diag_error(b->d, items[i]->pos, "%s: keep: '%s' is no spectrum image: it is always written", what, o->name);
+            ep_diag_error(b->d, items[i]->pos, "%s: keep: '%s' is no spectrum image: it is always written",
+                          what, o->name);
         else s->keep_names[s->nkeep++] = items[i]->text;
     }
 }
@@ -95,8 +99,9 @@ static const char *read_choice(struct ep_reader *b, const char *what, size_t coo
 {
     if (v->kind == EP_V_TEXT && (!strcmp(v->text, "min") || !strcmp(v->text, "max"))) {
         if (b->r->coords[coord].number) return v->text;
-        ep_diag_error(b->d, v->pos, "%s: at: %s: %s needs a coordinate that is a number: give it a unit in `coordinates`", what,
-                      b->r->coords[coord].name, v->text);
+        ep_diag_error(b->d, v->pos,
+                      "%s: at: %s: %s needs a coordinate that is a number: give it a unit in `coordinates`",
+                      what, b->r->coords[coord].name, v->text);
         return NULL;
     }
     struct ep_coord_val val;
@@ -109,7 +114,9 @@ static void read_at(struct ep_reader *b, struct ep_step *s)
     if (!v) return;
     const char *what = ep_step_what(s, b->a);
     if (v->kind != EP_V_MAP || v->n == 0) {
-        ep_diag_error(b->d, v->pos, "%s: at = %s: it needs a mapping of coordinates to values, as in {temperature: min}", what, ep_show(b->a, v));
+        ep_diag_error(b->d, v->pos,
+                      "%s: at = %s: it needs a mapping of coordinates to values, as in {temperature: min}",
+                      what, ep_show(b->a, v));
         return;
     }
     s->at = EP_ARENA_ARRAY(b->a, struct ep_at, v->n);
@@ -121,10 +128,13 @@ static void read_at(struct ep_reader *b, struct ep_step *s)
         if (v->items[i]->kind == EP_V_LIST) {
             items = (const struct ep_value *const *)v->items[i]->items;
             n = v->items[i]->n;
-            if (!n) ep_diag_error(b->d, v->items[i]->pos, "%s: at: %s = []: at least one value is needed", what, v->keys[i]);
+            if (!n)
+                ep_diag_error(b->d, v->items[i]->pos, "%s: at: %s = []: at least one value is needed", what,
+                              v->keys[i]);
         }
         struct ep_at *at = &s->at[s->nat++];
-        *at = (struct ep_at){.coord = (size_t)c, .choice = EP_ARENA_ARRAY(b->a, const char *, n + 1), .pos = v->key_pos[i]};
+        *at = (struct ep_at){
+            .coord = (size_t)c, .choice = EP_ARENA_ARRAY(b->a, const char *, n + 1), .pos = v->key_pos[i]};
         for (size_t k = 0; k < n; k++) {
             const char *choice = read_choice(b, what, (size_t)c, items[k]);
             if (choice) at->choice[at->n++] = choice;
@@ -151,8 +161,11 @@ static void check_components(struct ep_reader *b, const struct ep_step *s, struc
             else stays = t.v[i].v[k].text;
         }
         if (gone && stays)
-            ep_diag_error(b->d, pos, "%s: over: the part of the output path that names {%s} also names {%s}, so the result has no place: "
-                          "put them in folders of their own, as in {%s}/{%s}", ep_step_what(s, b->a), gone, stays, stays, gone);
+            ep_diag_error(b->d, pos,
+                          "%s: over: the part of the output path that names {%s} also names {%s}, so the "
+                          "result has no place: "
+                          "put them in folders of their own, as in {%s}/{%s}",
+                          ep_step_what(s, b->a), gone, stays, stays, gone);
     }
 }
 
@@ -162,7 +175,8 @@ static void read_over(struct ep_reader *b, struct ep_step *s)
     const char *what = ep_step_what(s, b->a);
     s->repeat = -1;
     if (rep && !v)
-        ep_diag_error(b->d, ep_key_pos(s->val, "repeat"), "%s: repeat needs `over`: it averages over one of the collected coordinates", what);
+        ep_diag_error(b->d, ep_key_pos(s->val, "repeat"),
+                      "%s: repeat needs `over`: it averages over one of the collected coordinates", what);
     if (!v) return;
     bool series = false;
     for (size_t i = 0; i < s->stage->nports; i++)
@@ -182,7 +196,8 @@ static void read_over(struct ep_reader *b, struct ep_step *s)
                       ep_hint_word(b->a, NULL, names, "Those that do"));
     }
     if ((v->kind != EP_V_TEXT && v->kind != EP_V_LIST) || (v->kind == EP_V_LIST && v->n == 0)) {
-        ep_diag_error(b->d, v->pos, "%s: over = %s: it needs a coordinate or a list of coordinates", what, ep_show(b->a, v));
+        ep_diag_error(b->d, v->pos, "%s: over = %s: it needs a coordinate or a list of coordinates", what,
+                      ep_show(b->a, v));
         return;
     }
     const struct ep_value *const *items = v->kind == EP_V_LIST ? (const struct ep_value *const *)v->items : &v;
@@ -193,7 +208,8 @@ static void read_over(struct ep_reader *b, struct ep_step *s)
         const char *in = ep_arena_printf(b->a, "%s: over", what);
         long c = -1;
         if (items[i]->kind != EP_V_TEXT)
-            ep_diag_error(b->d, items[i]->pos, "%s: %s is %s: the name of a coordinate is needed", in, ep_show(b->a, items[i]), ep_vkind_name(items[i]->kind));
+            ep_diag_error(b->d, items[i]->pos, "%s: %s is %s: the name of a coordinate is needed", in,
+                          ep_show(b->a, items[i]), ep_vkind_name(items[i]->kind));
         else c = ep_coord_need(b->r, b->a, items[i]->text, items[i]->pos, in, b->d);
         bool twice = false;
         for (size_t k = 0; k < s->nover; k++)
@@ -206,8 +222,10 @@ static void read_over(struct ep_reader *b, struct ep_step *s)
     for (size_t i = 0; i < s->nat; i++)
         for (size_t k = 0; k < s->nover; k++)
             if (s->at[i].coord == s->over[k])
-                ep_diag_error(b->d, s->at[i].pos, "%s: %s stands in `at` and in `over`: a step is computed on one of its values or collects all", what,
-                              b->r->coords[s->over[k]].name);
+                ep_diag_error(b->d, s->at[i].pos,
+                              "%s: %s stands in `at` and in `over`: a step is computed on one of its values or "
+                              "collects all",
+                              what, b->r->coords[s->over[k]].name);
     if (!rep) return;
     if (rep->kind != EP_V_TEXT) {
         ep_diag_error(b->d, rep->pos, "%s: repeat = %s: it needs the name of a coordinate", what, ep_show(b->a, rep));
@@ -223,35 +241,47 @@ static void read_over(struct ep_reader *b, struct ep_step *s)
 static void read_params(struct ep_reader *b, const struct ep_step *s)
 {
     void *par = ep_arena_alloc(b->a, s->stage->params_size);
-    ep_params_parse(b->a, s->stage->params, s->stage->params_size, s->val, ep_step_skip(b->a, s->stage), ep_step_what(s, b->a), par, b->d);
+    ep_params_parse(b->a, s->stage->params, s->stage->params_size, s->val, ep_step_skip(b->a, s->stage),
+                    ep_step_what(s, b->a), par, b->d);
 }
 
 void ep_read_steps(struct ep_reader *b)
 {
     const struct ep_value *v = ep_value_get(b->r->root, "steps");
     if (!v || v->kind != EP_V_MAP || v->n == 0) {
-        ep_diag_error(b->d, v ? v->pos : b->r->root->pos, "steps %s: it needs a mapping of names to steps, as in `steps: {o_net: {stage: background, ...}}`",
-                      !v ? "is missing" : v->kind == EP_V_MAP || v->kind == EP_V_NULL ? "is empty" : ep_arena_printf(b->a, "is %s", ep_vkind_name(v->kind)));
+        ep_diag_error(
+            b->d, v ? v->pos : b->r->root->pos,
+            "steps %s: it needs a mapping of names to steps, as in `steps: {o_net: {stage: background, ...}}`",
+            !v ? "is missing"
+            : v->kind == EP_V_MAP || v->kind == EP_V_NULL
+                ? "is empty"
+                : ep_arena_printf(b->a, "is %s", ep_vkind_name(v->kind)));
         return;
     }
     if (v->n > MOST_STEPS) {
-        ep_diag_error(b->d, v->pos, "steps has %zu steps: more than %d in one recipe are not supported", v->n, MOST_STEPS);
+        ep_diag_error(b->d, v->pos, "steps has %zu steps: more than %d in one recipe are not supported", v->n,
+                      MOST_STEPS);
         return;
     }
     b->r->nsteps = v->n;
     b->r->steps = EP_ARENA_ARRAY(b->a, struct ep_step, v->n);
     for (size_t i = 0; i < v->n; i++) {
         struct ep_step *s = &b->r->steps[i];
-        *s = (struct ep_step){.name = v->keys[i], .pos = v->key_pos[i], .val = v->items[i], .repeat = -1, .level_of_text = i};
+        *s = (struct ep_step){
+            .name = v->keys[i], .pos = v->key_pos[i], .val = v->items[i], .repeat = -1, .level_of_text = i};
         if (!ep_name_ok(s->name, strlen(s->name)))
-            ep_diag_error(b->d, s->pos, "step '%s': a name is a letter, then letters, digits and _ (it becomes a file name)", s->name);
+            ep_diag_error(b->d, s->pos,
+                          "step '%s': a name is a letter, then letters, digits and _ (it becomes a file name)",
+                          s->name);
         for (size_t k = 0; k < b->r->ninputs; k++)
             if (!strcmp(b->r->inputs[k].name, s->name))
-                ep_diag_error(b->d, s->pos, "step %s has the name of an input: `input: %s` could mean either", s->name, s->name);
+                ep_diag_error(b->d, s->pos, "step %s has the name of an input: `input: %s` could mean either",
+                              s->name, s->name);
         if (s->val->kind == EP_V_MAP) {
             read_stage(b, s);
         } else {
-            ep_diag_error(b->d, s->val->kind == EP_V_NULL ? s->pos : s->val->pos, "step %s is %s: it needs a mapping {stage: ..., ...}", s->name,
+            ep_diag_error(b->d, s->val->kind == EP_V_NULL ? s->pos : s->val->pos,
+                          "step %s is %s: it needs a mapping {stage: ..., ...}", s->name,
                           s->val->kind == EP_V_NULL ? "empty" : ep_vkind_name(s->val->kind));
         }
     }

@@ -73,7 +73,10 @@ static void join(struct binder *b, struct tuples *t, const struct tuples *more)
                 if (x[c].text && y[c].text && ep_coord_compare(b->r, c, &x[c], &y[c])) agree = false;
             if (!agree) continue;
             if (out.n == MOST_RUNS) {
-                ep_diag_error(b->d, b->r->inputs[0].pos, "more than %d runs: no input's path names all coordinates, and everything fits with everything", MOST_RUNS);
+                ep_diag_error(b->d, b->r->inputs[0].pos,
+                              "more than %d runs: no input's path names all coordinates, and everything fits "
+                              "with everything",
+                              MOST_RUNS);
                 b->bad = true;
                 break;
             }
@@ -199,7 +202,8 @@ static void give_sets(struct binder *b, struct ep_run *run, size_t nown, const s
                 give_file(b, run, i, text);
             } else {
                 give_file(b, run, i, NULL);
-                ep_diag_warn(b->d, all[k].val->pos, "input %s: there is no file %s: run %s lacks it", r->inputs[i].name, text, run->label);
+                ep_diag_warn(b->d, all[k].val->pos, "input %s: there is no file %s: run %s lacks it",
+                             r->inputs[i].name, text, run->label);
             }
         }
 }
@@ -208,7 +212,8 @@ static void give_sets(struct binder *b, struct ep_run *run, size_t nown, const s
 
 static bool read_skip(struct binder *b, const struct ep_csv_cell *cell, const char *file, bool *out)
 {
-    static const char *const YES[] = {"1", "true", "yes", "y", "x", NULL}, *const NO[] = {"", "0", "false", "no", "n", NULL};
+    static const char *const YES[] = {"1", "true", "yes", "y", "x", NULL}, *const NO[] = {"",   "0", "false",
+                                                                                          "no", "n", NULL};
     for (size_t i = 0; YES[i]; i++)
         if (!strcasecmp(cell->text, YES[i])) {
             *out = true;
@@ -230,7 +235,8 @@ static void place(struct ep_value *v, struct ep_pos pos)
     }
 }
 
-static bool read_set(struct binder *b, const char *path, struct ep_pos head, const struct ep_csv_cell *cell, const char *file, struct ep_set *out)
+static bool read_set(struct binder *b, const char *path, struct ep_pos head, const struct ep_csv_cell *cell,
+                     const char *file, struct ep_set *out)
 {
     if (!ep_set_target(b->r, b->a, path, head, b->d)) return false;
     const char *label = ep_arena_printf(b->a, "%s:%d:%d", file, cell->line, cell->col);
@@ -241,7 +247,8 @@ static bool read_set(struct binder *b, const char *path, struct ep_pos head, con
     return ep_set_check(b->r, b->a, out, b->d);
 }
 
-static bool read_coord(struct binder *b, size_t coord, const struct ep_csv_cell *cell, const char *file, struct ep_coord_val *out)
+static bool read_coord(struct binder *b, size_t coord, const struct ep_csv_cell *cell, const char *file,
+                       struct ep_coord_val *out)
 {
     const struct ep_pos pos = {file, cell->line, cell->col};
     const char *name = b->r->coords[coord].name;
@@ -258,14 +265,17 @@ static bool read_coord(struct binder *b, size_t coord, const struct ep_csv_cell 
     return false;
 }
 
-static void read_row(struct binder *b, const struct ep_csv *csv, const struct ep_csv_column *col, size_t row, struct ep_run *run)
+static void read_row(struct binder *b, const struct ep_csv *csv, const struct ep_csv_column *col, size_t row,
+                     struct ep_run *run)
 {
     struct ep_coord_val *coord = EP_ARENA_ARRAY(b->a, struct ep_coord_val, b->r->ncoords + 1);
     struct ep_set *own = EP_ARENA_ARRAY(b->a, struct ep_set, csv->ncols);
     size_t nown = 0;
     bool good = true;
     for (size_t i = 0; i < csv->ncols; i++)
-        if (col[i].role == EP_COL_COORD && !read_coord(b, col[i].index, &csv->row[row][i], csv->file, &coord[col[i].index])) good = false;
+        if (col[i].role == EP_COL_COORD
+            && !read_coord(b, col[i].index, &csv->row[row][i], csv->file, &coord[col[i].index]))
+            good = false;
     if (!good) {
         b->bad = true;
         return;
@@ -291,8 +301,9 @@ static void read_row(struct binder *b, const struct ep_csv *csv, const struct ep
             give_file(b, run, col[i].index, *cell->text ? cell->text : NULL);
             if (!*cell->text || ep_is_file(run->input[col[i].index])) break;
             give_file(b, run, col[i].index, NULL);
-            ep_diag_warn(b->d, (struct ep_pos){csv->file, cell->line, cell->col}, "input %s: there is no file %s: run %s lacks it",
-                         b->r->inputs[col[i].index].name, cell->text, run->label);
+            ep_diag_warn(b->d, (struct ep_pos){csv->file, cell->line, cell->col},
+                         "input %s: there is no file %s: run %s lacks it", b->r->inputs[col[i].index].name,
+                         cell->text, run->label);
             break;
         }
     }
@@ -313,13 +324,17 @@ static bool bind_by_table(struct binder *b, struct ep_runs *out)
     struct ep_csv csv;
     struct ep_csv_column *col;
     const char *file = ep_path_join(b->a, b->r->folder, b->r->runs_csv);
-    if (!ep_csv_read(b->a, file, b->r->runs_pos, &csv, b->d) || !ep_csv_columns(b->r, b->a, &csv, &col, b->d)) return false;
+    if (!ep_csv_read(b->a, file, b->r->runs_pos, &csv, b->d) || !ep_csv_columns(b->r, b->a, &csv, &col, b->d))
+        return false;
     if (csv.nrows == 0) {
-        ep_diag_error(b->d, (struct ep_pos){csv.file, 1, 1}, "the table has no rows: each row below the names is a run");
+        ep_diag_error(b->d, (struct ep_pos){csv.file, 1, 1},
+                      "the table has no rows: each row below the names is a run");
         return false;
     }
     for (size_t i = 0; i < csv.ncols; i++)   /* also of columns without a value */
-        if (col[i].role == EP_COL_SET && !ep_set_target(b->r, b->a, csv.head[i].text, (struct ep_pos){csv.file, csv.head[i].line, csv.head[i].col}, b->d))
+        if (col[i].role == EP_COL_SET
+            && !ep_set_target(b->r, b->a, csv.head[i].text,
+                              (struct ep_pos){csv.file, csv.head[i].line, csv.head[i].col}, b->d))
             b->bad = true;
     struct row_run *rows = EP_ARENA_ARRAY(b->a, struct row_run, csv.nrows);
     for (size_t i = 0; i < csv.nrows; i++) {
@@ -333,8 +348,11 @@ static bool bind_by_table(struct binder *b, struct ep_runs *out)
     for (size_t i = 0; i < csv.nrows; i++) {
         out->v[i] = rows[i].run;
         if (i == 0 || compare_values(b->r, rows[i].run.coord, rows[i - 1].run.coord)) continue;
-        ep_diag_error(b->d, (struct ep_pos){csv.file, rows[i].line, 1}, "the rows in lines %d and %d have the same coordinates%s%s", rows[i - 1].line,
-                      rows[i].line, b->r->ncoords ? ": " : " (there are none: name a column in `coordinates` or `output`)", rows[i].run.label);
+        ep_diag_error(b->d, (struct ep_pos){csv.file, rows[i].line, 1},
+                      "the rows in lines %d and %d have the same coordinates%s%s", rows[i - 1].line,
+                      rows[i].line,
+                      b->r->ncoords ? ": " : " (there are none: name a column in `coordinates` or `output`)",
+                      rows[i].run.label);
         b->bad = true;
     }
     return !b->bad;
@@ -364,7 +382,7 @@ static void find_files(struct binder *b)
 static void check_inputs(struct binder *b, const struct ep_runs *runs)
 {
     const struct ep_recipe *r = b->r;
-    bool any = false;
+    bool any = false, reported = false;
     bool *has = EP_ARENA_ARRAY(b->a, bool, r->ninputs);
     for (size_t i = 0; i < r->ninputs; i++) {
         for (size_t k = 0; k < runs->n && !has[i]; k++) has[i] = runs->v[k].input[i] != NULL;
@@ -375,8 +393,11 @@ static void check_inputs(struct binder *b, const struct ep_runs *runs)
         const char *why = ep_glob_why(r, i, b->a);
         if (!*why || b->found[i].n) why = b->found[i].n ? "its files fit no run" : "no row names a file that is there";
         if (any) ep_diag_warn(b->d, r->inputs[i].pos, "input %s: %s: no run has it", r->inputs[i].name, why);
-        else ep_diag_error(b->d, r->inputs[i].pos, "input %s: %s", r->inputs[i].name, why);
+        else if (!b->found[i].n) ep_diag_error(b->d, r->inputs[i].pos, "input %s: %s", r->inputs[i].name, why);
+        if (!any && !b->found[i].n) reported = true;
     }
+    if (!any && !reported)   /* there are files, but no values that all agree on */
+        ep_diag_error(b->d, r->inputs[0].pos, "there are files for each input, but no two of them belong to one run");
     if (!any) b->bad = true;
 }
 
@@ -384,9 +405,29 @@ static void check_overrides(struct binder *b, const struct ep_runs *runs)
 {
     for (size_t i = 0; i < b->r->noverrides; i++) {
         bool used = false;
-        for (size_t k = 0; k < runs->n && !used; k++) used = ep_override_applies(b->r, &b->r->overrides[i], runs->v[k].coord);
+        for (size_t k = 0; k < runs->n && !used; k++)
+            used = ep_override_applies(b->r, &b->r->overrides[i], runs->v[k].coord);
         if (!used) ep_diag_warn(b->d, b->r->overrides[i].pos, "no run fits `when` of this override");
     }
+}
+
+/* A value of `at` that no run has: most likely a slip, and the step could never be computed. */
+static void check_at(struct binder *b, const struct ep_runs *runs)
+{
+    for (size_t i = 0; i < b->r->nsteps; i++)
+        for (size_t k = 0; k < b->r->steps[i].nat; k++) {
+            const struct ep_at *at = &b->r->steps[i].at[k];
+            bool used = false;
+            for (size_t j = 0; j < at->n && !used; j++) {
+                if (!strcmp(at->choice[j], "min") || !strcmp(at->choice[j], "max")) used = true;
+                for (size_t n = 0; n < runs->n && !used; n++)
+                    used = !strcmp(runs->v[n].coord[at->coord].text, at->choice[j]);
+            }
+            if (!used)
+                ep_diag_warn(b->d, at->pos, "step %s: at: no run has %s=%s%s", b->r->steps[i].name,
+                             b->r->coords[at->coord].name, at->choice[0],
+                             at->n > 1 ? ", nor another of its values" : "");
+        }
 }
 
 bool ep_runs_bind(const struct ep_recipe *r, struct ep_arena *a, struct ep_runs *out, struct ep_diag *d)
@@ -410,5 +451,6 @@ bool ep_runs_bind(const struct ep_recipe *r, struct ep_arena *a, struct ep_runs 
     check_inputs(&b, out);
     if (b.bad) return false;
     check_overrides(&b, out);
-    return ep_check_places(r, out, a, d);
+    check_at(&b, out);
+    return ep_check_places(r, out, d);
 }

@@ -32,8 +32,10 @@ static bool read_hole(struct scan *s, const char *at, size_t n, struct ep_pos po
     }
     const struct ep_component *c = last_component(s);
     if (c->n && c->v[c->n - 1].hole) {
-        ep_diag_error(d, pos, "%s: {%s}{%.*s} have nothing between them: where the one ends and the other starts can't be known",
-                      what, c->v[c->n - 1].text, (int)n, at);
+        ep_diag_error(
+            d, pos,
+            "%s: {%s}{%.*s} have nothing between them: where the one ends and the other starts can't be known",
+            what, c->v[c->n - 1].text, (int)n, at);
         return false;
     }
     add_piece(s, at, n, true);
@@ -149,7 +151,8 @@ char *ep_output_folder(const struct ep_recipe *r, const struct ep_step *s, const
     return path;
 }
 
-char *ep_template_fill(const struct ep_recipe *r, const struct ep_template *t, const struct ep_coord_val *coord, struct ep_arena *a)
+char *ep_template_fill(const struct ep_recipe *r, const struct ep_template *t, const struct ep_coord_val *coord,
+                       struct ep_arena *a)
 {
     struct ep_str b = {0};
     ep_str_add(&b, t->absolute ? "/" : "");

@@ -1,7 +1,8 @@
 """`background` (two_area) and `integrate` against HyperSpy's remove_background(fast=True) and integrate1D, on measured files.
 
 Tolerance: 1e-5 of the counts summed in the window, in every pixel. HyperSpy works in the file's float32 and we round
-the net spectrum to float32 once; both are far below it.
+the net spectrum to float32 once; both are far below it. Integration windows begin and end on channels: elsewhere
+HyperSpy takes the nearest channel and we take those whose centre lies inside.
 """
 from pathlib import Path
 
@@ -13,7 +14,7 @@ CASES = {
     "la_mn_o_on_ti_oxide Ti": ("converted/la_mn_o_on_ti_oxide_si.hspy", (400.0, 445.0), (455.0, 475.0)),
     "la_mn_o_on_ti_oxide O": ("converted/la_mn_o_on_ti_oxide_si.hspy", (495.0, 525.0), (530.0, 560.0)),
     "la_mn_o_on_ti_oxide La": ("converted/la_mn_o_on_ti_oxide_si.hspy", (780.0, 825.0), (830.0, 855.0)),
-    "tio2 O": ("converted/tio2_core_100.hspy", (500.0, 526.0), (528.0, 560.0)),
+    "tio2 O": ("converted/tio2_core_100.hspy", (500.0, 526.0), (528.2, 560.0)),
     "bn B": ("converted/bn_core_100.hspy", (150.0, 184.0), (188.0, 220.0)),
     "lsmo O": ("epsic-workshop/LSMO_linescan.hdf5", (480.0, 523.0), (526.0, 560.0)),
     "lsmo Mn": ("exspy-demos/LSMO_linescan.hspy", (590.0, 632.0), (636.0, 660.0)),

@@ -25,11 +25,11 @@ def simulate(*argv):
 
 
 def arrays(path):
-    """Every array of a result, by its name under /entry (axes and process texts left out)."""
+    """Every array of a result, by its name under /entry (titles and process texts left out)."""
     found = {}
     with h5py.File(path, "r") as f:
         def visit(name, item):
-            if isinstance(item, h5py.Dataset) and not name.startswith("eelpipe/"):
+            if isinstance(item, h5py.Dataset) and not name.startswith("eelpipe/") and not name.endswith("title"):
                 found[name] = item[()]
         f["entry"].visititems(visit)
     return found
