@@ -106,7 +106,7 @@ clean: ## remove everything built (results and test data stay)
 # The file `flags` changes when a compiler or a flag does, and makes all objects out of date.
 recorded = $(CC) $(STD_FLAGS) $(WARN_FLAGS) $(FLAGS_$(1)) $(CFLAGS) $(LIB_CFLAGS) $(LINK_$(1)) $(LDFLAGS) $(LIB_LIBS)
 define variant
-.SECONDARY: $$(patsubst %.c,$$(BUILD)/$(1)/%.o,$$(UNIT_SRC) $$(PEER_SRC))
+.SECONDARY: $$(patsubst %.c,$$(BUILD)/$(1)/%.o,$$(UNIT_SRC) $$(HELPER_SRC) $$(PEER_SRC))
 $$(BUILD)/$(1)/flags: FORCE | deps
 	@mkdir -p $$(@D)
 	@echo '$$(call recorded,$(1))' | cmp -s - $$@ || echo '$$(call recorded,$(1))' > $$@

@@ -35,6 +35,8 @@ struct ep_port {
     bool stream;          /* arrives cell by cell (images, spectra, maps); else whole, in memory */
     bool paired;          /* left out in the recipe: the `pair:` of the input that the first port comes from, if any */
     bool series;          /* with `over`: one item per collected run, with its coordinates */
+    bool relative;        /* this step's own primary result of the run that the key `relative_to` names (the port's name);
+                             whole; absent when the key is not given, and for the run that is itself the reference */
     size_t min, max;      /* items; max 0: any number */
 };
 /* What comes out, for help and docs; declare says which of them really do. A name may be a pattern: "<line>". */

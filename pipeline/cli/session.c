@@ -49,7 +49,7 @@ int cli_open_recipe(struct cli *c, struct cli_session *s, const struct cli_args 
         ok = s->diag.nerrors == 0;
     }
     if (s->diag.n) ep_diag_print(&s->diag, stderr);
-    return ok ? 0 : EXIT_USAGE;
+    return ok ? 0 : s->runs.no_files ? EXIT_NOTHING : EXIT_USAGE;
 }
 
 int cli_open(struct cli *c, struct cli_session *s, const char *path, const struct cli_args *args, bool headers_only)

@@ -41,7 +41,7 @@ static void print_params(const struct ep_param *table, int indent)
     for (const struct ep_param *p = table; p && p->name; p++) {
         struct ep_str d = {0};
         ep_param_describe(&d, p);
-        printf("%*s%-16s %s%s\n", indent, "", p->name, d.s, p->required ? " (required)" : "");
+        printf("%*s%-16s %s\n", indent, "", p->name, d.s);
         wrap(p->doc, indent + 17);
         if (p->record) print_params(p->record, indent + 4);
         ep_str_free(&d);
@@ -114,7 +114,11 @@ static int version_verb(struct cli *c, size_t n, char **words)
     unsigned major, minor, release;
     H5get_libversion(&major, &minor, &release);
     printf("eelpipe %s\n", EP_VERSION);
+#ifdef __clang__
     printf("compiler: %s, C %ld, %s build\n", __VERSION__, __STDC_VERSION__, EP_BUILD);
+#else
+    printf("compiler: gcc %s, C %ld, %s build\n", __VERSION__, __STDC_VERSION__, EP_BUILD);
+#endif
     printf("HDF5: %u.%u.%u\n", major, minor, release);
     printf("linear algebra: %s\n", ep_linalg_version());
     printf("threads by default: %u\n", ep_default_threads());

@@ -3,7 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "pipeline/data/flags.h"
 #include "pipeline/data/model_internal.h"
 #include "pipeline/numerics/vmath.h"
 
@@ -152,6 +151,26 @@ EP_CLONES static void exp_block(double c, double k, const double *x, size_t n, d
     }
 }
 
+EP_CLONES void ep_model_sums(const double theta[2], const double *x, size_t n, double *s0, double *s1)
+{
+    double c = theta[0], r = theta[1];
+    ep_vd t0 = ep_load(s0), t1 = ep_load(s1);
+    for (size_t i = 0; i < n; i += EP_LANES) {
+        ep_vd v = { 0 }, b;
+        if (n - i >= EP_LANES) v = ep_load(x + i);
+        else memcpy(&v, x + i, (n - i) * sizeof *x);
+        model_kernel(c, r, &v, &b);
+        ep_vu keep = (ep_vu)(v == v);
+        if (n - i < EP_LANES) keep &= (ep_vu)(ep_load(lane_index) < (double)(n - i));
+        b = (ep_vd)((ep_vu)b & keep);
+        v = (ep_vd)((ep_vu)v & keep);
+        t0 += b;
+        t1 += b * v;
+    }
+    ep_store(s0, &t0);
+    ep_store(s1, &t1);
+}
+
 void ep_model_eval_at(const struct ep_model *m, const double theta[2], const double *x, size_t n, double *b)
 {
     if (m->form != EP_MODEL_TWO_POWERS) {
@@ -208,12 +227,16 @@ void ep_model_background(const struct ep_model *m, const double theta[EP_NTHETA]
     for (size_t i = 0; i < n; i += EP_MODEL_BLOCK) {
         size_t k = least(n - i, EP_MODEL_BLOCK);
         ep_model_x(m, shift, native + i, k, x);
-        ep_model_eval_at(m, theta, x, k, m->bin == 1 ? out + i : b);
-        for (size_t q = 0; q < k && m->bin > 1; q++) out[(i + q) / m->bin] += b[q];
+        if (m->bin == 1) {
+            ep_model_eval_at(m, theta, x, k, out + i);
+            continue;
+        }
+        ep_model_eval_at(m, theta, x, k, b);
+        for (size_t q = 0; q < k; q++) out[(i + q) / m->bin] += b[q];
     }
 }
 
-static double mean_variance(const struct ep_model *m, double b, double j0, double j1, double noise)
+double ep_model_mean_variance(const struct ep_model *m, double b, double j0, double j1, double noise)
 {
     if (!(b > 0) && m->form == EP_MODEL_TWO_POWERS) b = m->mean_theta[0] * j0 + m->mean_theta[1] * j1;
     return m->gain * (b > 0 ? b : 0) + noise;
@@ -221,7 +244,7 @@ static double mean_variance(const struct ep_model *m, double b, double j0, doubl
 
 double ep_model_fit_variance(const struct ep_model *m, double b, double j0, double j1)
 {
-    return mean_variance(m, b, j0, j1, m->read_noise * m->read_noise);
+    return ep_model_mean_variance(m, b, j0, j1, m->read_noise * m->read_noise);
 }
 
 /* ---- L ---- */
@@ -348,323 +371,4 @@ void ep_lmap_covariance(const struct ep_model *m, const double theta[EP_NTHETA],
                 cmat[2] += var * row[1] * row[1];
             }
         }
-}
-
-/* ---- functionals ---- */
-
-/* One pixel's model, ready for use. */
-struct pixel {
-    const struct ep_model *m;    /* NULL: plain counts */
-    const double *theta, *cmat;
-    double shift, gain, noise;   /* noise: variance of one channel of the carrying image */
-    struct ep_fit_set fit;
-    struct ep_range fit_ch[EP_MAX_WINDOWS];  /* channels of the carrying image that hold fit channels */
-    bool have_l, bad_l;
-    struct ep_lmap l;
-};
-
-static struct pixel pixel_of(const struct ep_cell *c, size_t at)
-{
-    struct pixel p = { .m = c->model, .shift = c->shift ? c->shift[at] : 0 };
-    if (!p.m) {
-        p.gain = c->d->gain;
-        p.noise = c->d->read_noise * c->d->read_noise;
-        return p;
-    }
-    p.theta = c->theta + at * EP_NTHETA;
-    p.cmat = c->cmat + at * EP_NCMAT;
-    p.gain = p.m->gain;
-    p.noise = p.m->read_noise * p.m->read_noise * (double)p.m->bin;
-    ep_model_channels(p.m, p.shift, &p.fit);
-    for (size_t k = 0; k < p.fit.nw; k++) {
-        size_t a = p.fit.w[k].first, b = p.fit.w[k].end, bin = p.m->bin;
-        a = a < p.m->first ? p.m->first : a;
-        b = b < a ? a : b;
-        p.fit_ch[k].first = (a - p.m->first) / bin;
-        p.fit_ch[k].end = b == a ? p.fit_ch[k].first : (b - 1 - p.m->first) / bin + 1;
-    }
-    return p;
-}
-
-static bool meet(struct ep_range a, struct ep_range b)
-{
-    return a.first < b.end && b.first < a.end;
-}
-
-static bool meets_fit(const struct pixel *p, struct ep_range ch)
-{
-    for (size_t k = 0; p->m && k < p->fit.nw; k++)
-        if (meet(p->fit_ch[k], ch)) return true;
-    return false;
-}
-
-/* B, J and G = v L of up to EP_MODEL_BLOCK channels of the carrying image. Fit channels of the native axis add to G. */
-struct carried {
-    double b[EP_MODEL_BLOCK], j0[EP_MODEL_BLOCK], j1[EP_MODEL_BLOCK], g0[EP_MODEL_BLOCK], g1[EP_MODEL_BLOCK];
-};
-
-static void add_fit_channels(struct pixel *p, size_t native, size_t len, const struct ep_model_values *v, size_t origin,
-                             struct carried *out)
-{
-    const struct ep_model *m = p->m;
-    /* Poisson fit without read noise: v L' = J C, no sums over the fit channels are needed. */
-    bool direct = m->method == EP_FIT_ML && m->read_noise == 0;
-    for (size_t w = 0; w < p->fit.nw; w++) {
-        size_t a = p->fit.w[w].first, b = p->fit.w[w].end;
-        a = a < native ? native : a;
-        b = least(b, native + len);
-        if (a >= b) continue;
-        if (!direct && !p->have_l) {
-            p->have_l = true;
-            p->bad_l = !ep_lmap_init(m, p->theta, p->shift, &p->fit, &p->l);
-        }
-        for (size_t i = a; i < b; i++) {
-            size_t k = i - native, o = (i - origin) / m->bin;
-            if (direct) {
-                out->g0[o] += v->j0[k] * p->cmat[0] + v->j1[k] * p->cmat[1];
-                out->g1[o] += v->j0[k] * p->cmat[1] + v->j1[k] * p->cmat[2];
-                continue;
-            }
-            double row[2], var = ep_model_fit_variance(m, v->b[k], v->j0[k], v->j1[k]);
-            ep_lmap_column(m, &p->l, i, v, k, row);
-            out->g0[o] += var * row[0];
-            out->g1[o] += var * row[1];
-        }
-    }
-}
-
-static void carried_block(struct pixel *p, size_t ch, size_t len, struct carried *out)
-{
-    const struct ep_model *m = p->m;
-    struct ep_model_values v;
-    size_t origin = m->first + ch * m->bin, n = len * m->bin;
-    memset(out, 0, sizeof *out);
-    for (size_t i = 0; i < n; i += EP_MODEL_BLOCK) {
-        size_t k = least(n - i, EP_MODEL_BLOCK);
-        ep_model_eval(m, p->theta, p->shift, origin + i, k, &v);
-        for (size_t q = 0; q < k; q++) {
-            size_t o = m->bin == 1 ? i + q : (i + q) / m->bin;
-            out->b[o] += v.b[q];
-            out->j0[o] += v.j0[q];
-            out->j1[o] += v.j1[q];
-        }
-        add_fit_channels(p, origin + i, k, &v, origin, out);
-    }
-}
-
-static bool on_fit(const struct pixel *p, size_t ch)
-{
-    for (size_t k = 0; k < p->fit.nw; k++)
-        if (ch >= p->fit_ch[k].first && ch < p->fit_ch[k].end) return true;
-    return false;
-}
-
-/* Variance of the counts of one channel: the fitted mean on fit channels (its own counts may be zero or negative and are
- * correlated with the fit), the channel's counts elsewhere. */
-static double count_variance(const struct pixel *p, size_t ch, double net, double b, double j0, double j1)
-{
-    if (p->m && on_fit(p, ch)) return mean_variance(p->m, b, j0, j1, p->noise);
-    return p->gain * (net + b) + p->noise;
-}
-
-struct term {                /* one functional */
-    double value;
-    double p[2], q[2];       /* J'a, G'a */
-    double d;                /* sum(a^2 v) */
-    double least;            /* what d becomes when it is not positive */
-    bool floored;
-    double *v;               /* v of its channels; valid unless the short way was taken */
-};
-
-EP_CLONES static double sum_floats(const float *y, size_t n)
-{
-    ep_vd s = { 0 };
-    size_t i = 0;
-    for (; n - i >= EP_LANES; i += EP_LANES) s += ep_loadf(y + i);
-    if (i < n) {
-        float rest[EP_LANES] = { 0 };
-        memcpy(rest, y + i, (n - i) * sizeof *y);
-        s += ep_loadf(rest);
-    }
-    return EP_HSUM(s);
-}
-
-/* B and B x summed over n native channels, for the forms exp(theta0 - theta1 x), added to lanes s0 and s1. */
-EP_CLONES static void sum_model(const double *theta, const double *x, size_t n, double *s0, double *s1)
-{
-    double c = theta[0], r = theta[1];
-    ep_vd t0 = ep_load(s0), t1 = ep_load(s1);
-    for (size_t i = 0; i < n; i += EP_LANES) {
-        ep_vd v = { 0 }, b;
-        if (n - i >= EP_LANES) v = ep_load(x + i);
-        else memcpy(&v, x + i, (n - i) * sizeof *x);
-        model_kernel(c, r, &v, &b);
-        ep_vu keep = (ep_vu)(v == v);
-        if (n - i < EP_LANES) keep &= (ep_vu)(ep_load(lane_index) < (double)(n - i));
-        b = (ep_vd)((ep_vu)b & keep);
-        v = (ep_vd)((ep_vu)v & keep);
-        t0 += b;
-        t1 += b * v;
-    }
-    ep_store(s0, &t0);
-    ep_store(s1, &t1);
-}
-
-/* A plain sum off the fit channels that shares no channel with another functional: no values per channel are needed. */
-static bool short_term(const struct pixel *p, const struct ep_functional *f, const double *x, const float *val,
-                       struct term *t)
-{
-    size_t n = f->ch.end - f->ch.first;
-    double b[2] = { 0, 0 };
-    t->value = sum_floats(val, n);
-    if (p->m) {
-        if (p->m->form == EP_MODEL_TWO_POWERS) return false;
-        double s0[EP_LANES] = { 0 }, s1[EP_LANES] = { 0 }, block[EP_MODEL_BLOCK];
-        size_t native = n * p->m->bin, first = p->m->first + f->ch.first * p->m->bin;
-        if (x && p->shift == 0) sum_model(p->theta, x, native, s0, s1);
-        else
-            for (size_t i = 0; i < native; i += EP_MODEL_BLOCK) {
-                size_t k = least(native - i, EP_MODEL_BLOCK);
-                ep_model_x(p->m, p->shift, first + i, k, block);
-                sum_model(p->theta, block, k, s0, s1);
-            }
-        b[0] = EP_HSUM(s0);
-        b[1] = EP_HSUM(s1);
-    }
-    t->p[0] = b[0];
-    t->p[1] = -b[1];
-    t->q[0] = t->q[1] = 0;
-    t->d = p->gain * (t->value + b[0]) + (double)n * p->noise;
-    t->least = p->gain * b[0] + (double)n * p->noise;
-    return true;
-}
-
-static void long_term(struct pixel *p, const struct ep_functional *f, const float *val, struct term *t)
-{
-    struct carried c;
-    memset(&c, 0, sizeof c);
-    t->value = t->d = t->least = t->p[0] = t->p[1] = t->q[0] = t->q[1] = 0;
-    size_t n = f->ch.end - f->ch.first;
-    for (size_t i = 0; i < n; i += EP_MODEL_BLOCK) {
-        size_t len = least(n - i, EP_MODEL_BLOCK);
-        if (p->m) carried_block(p, f->ch.first + i, len, &c);
-        for (size_t k = 0; k < len; k++) {
-            double a = f->weight ? f->weight[i + k] : 1, y = (double)val[i + k];
-            double v = count_variance(p, f->ch.first + i + k, y, c.b[k], c.j0[k], c.j1[k]);
-            t->v[i + k] = v;
-            t->value += a * y;
-            t->p[0] += a * c.j0[k];
-            t->p[1] += a * c.j1[k];
-            t->q[0] += a * c.g0[k];
-            t->q[1] += a * c.g1[k];
-            t->d += a * a * v;
-            t->least += a * a * (p->gain * (c.b[k] > 0 ? c.b[k] : 0) + p->noise);
-        }
-    }
-}
-
-/* sum(a b v) over the channels that both use. */
-static double shared(const struct ep_functional *fa, const struct ep_functional *fb, const struct term *ta)
-{
-    size_t first = fa->ch.first > fb->ch.first ? fa->ch.first : fb->ch.first, end = least(fa->ch.end, fb->ch.end);
-    double s = 0;
-    for (size_t i = first; i < end; i++) {
-        double a = fa->weight ? fa->weight[i - fa->ch.first] : 1, b = fb->weight ? fb->weight[i - fb->ch.first] : 1;
-        s += a * b * ta->v[i - fa->ch.first];
-    }
-    return s;
-}
-
-size_t ep_functionals_scratch(const struct ep_desc *d, size_t nf)
-{
-    return nf * (sizeof(struct term) + ep_desc_nch(d) * sizeof(double));
-}
-
-/* A variance that is not positive (a window that holds dark-subtracted counts below zero) says nothing about the noise: then
- * the model's counts stand for the window's, and without a model, or where it has none either, one electron. */
-static void keep_positive(const struct pixel *p, const struct ep_functional *f, struct term *t)
-{
-    t->floored = !(t->d > 0);
-    if (!t->floored) return;
-    t->d = t->least;
-    if (t->d > 0) return;
-    double a2 = f->weight ? 0 : 1;
-    for (size_t i = 0; f->weight && i < f->ch.end - f->ch.first; i++) a2 = fmax(a2, f->weight[i] * f->weight[i]);
-    t->d = a2 * p->gain * p->gain;
-}
-
-static double covariance(const struct pixel *p, const struct ep_functional *f, const struct term *t, size_t a, size_t b)
-{
-    double s = a == b ? t[a].d : meet(f[a].ch, f[b].ch) ? shared(&f[a], &f[b], &t[a]) : 0;
-    if (a != b && (t[a].floored || t[b].floored)) {      /* keep |correlation| <= 1 */
-        double most = sqrt(t[a].d * t[b].d);
-        s = s > most ? most : s < -most ? -most : s;
-    }
-    if (!p->m) return s;
-    const double *c = p->cmat, *pa = t[a].p, *pb = t[b].p, *qa = t[a].q, *qb = t[b].q;
-    s += pa[0] * (c[0] * pb[0] + c[1] * pb[1]) + pa[1] * (c[1] * pb[0] + c[2] * pb[1]);
-    s -= qa[0] * pb[0] + qa[1] * pb[1] + pa[0] * qb[0] + pa[1] * qb[1];
-    return a == b && s < 0 ? 0 : s;                      /* the sum over a fit window is zero, to rounding */
-}
-
-static bool needs_channels(const struct pixel *p, size_t nf, const struct ep_functional *f, size_t a)
-{
-    if (f[a].weight || meets_fit(p, f[a].ch)) return true;
-    for (size_t b = 0; b < nf; b++)
-        if (b != a && meet(f[a].ch, f[b].ch)) return true;
-    return false;
-}
-
-uint32_t ep_functionals(const struct ep_cell *c, size_t iy, size_t ix, size_t nf, const struct ep_functional *f,
-                        double *value, double *cov, void *scratch)
-{
-    return ep_functionals_at(c, iy, ix, nf, f, NULL, value, cov, scratch);
-}
-
-uint32_t ep_functionals_at(const struct ep_cell *c, size_t iy, size_t ix, size_t nf, const struct ep_functional *f,
-                           const double *const *x, double *value, double *cov, void *scratch)
-{
-    struct pixel p = pixel_of(c, iy * c->a.nx + ix);
-    const float *y = ep_cell_spectrum(c, iy, ix);
-    struct term *t = scratch;
-    double *v = (double *)(t + nf);
-    bool ok = !p.m || (isfinite(p.theta[0]) && isfinite(p.theta[1]) && isfinite(p.cmat[0] + p.cmat[1] + p.cmat[2]));
-    for (size_t a = 0; a < nf && ok; a++) {
-        const float *val = y + (f[a].ch.first - c->ch0);
-        t[a].v = v;
-        v += f[a].ch.end - f[a].ch.first;
-        if (needs_channels(&p, nf, f, a) || !short_term(&p, &f[a], x ? x[a] : NULL, val, &t[a])) long_term(&p, &f[a], val, &t[a]);
-        ok = isfinite(t[a].value) && isfinite(t[a].d);
-        keep_positive(&p, &f[a], &t[a]);
-    }
-    ok = ok && !p.bad_l;
-    for (size_t a = 0; a < nf; a++) {
-        value[a] = ok ? t[a].value : (double)NAN;
-        for (size_t b = 0; b < nf; b++) cov[a * nf + b] = !ok ? (double)NAN : b < a ? cov[b * nf + a] : covariance(&p, f, t, a, b);
-    }
-    return ok ? 0 : (uint32_t)EP_FLAG_NOT_FINITE;
-}
-
-void ep_channel_variances(const struct ep_cell *c, size_t iy, size_t ix, struct ep_range ch, double *var, void *scratch)
-{
-    (void)scratch;
-    struct pixel p = pixel_of(c, iy * c->a.nx + ix);
-    const float *val = ep_cell_spectrum(c, iy, ix) + (ch.first - c->ch0);
-    struct carried s;
-    memset(&s, 0, sizeof s);
-    size_t n = ch.end - ch.first;
-    for (size_t i = 0; i < n; i += EP_MODEL_BLOCK) {
-        size_t len = least(n - i, EP_MODEL_BLOCK);
-        if (p.m) carried_block(&p, ch.first + i, len, &s);
-        for (size_t k = 0; k < len; k++) {
-            struct ep_functional f = { { ch.first + i + k, ch.first + i + k + 1 }, NULL };
-            struct term t = { .p = { s.j0[k], s.j1[k] }, .q = { s.g0[k], s.g1[k] } };
-            double y = (double)val[i + k];
-            t.d = count_variance(&p, f.ch.first, y, s.b[k], s.j0[k], s.j1[k]);
-            t.least = p.gain * (s.b[k] > 0 ? s.b[k] : 0) + p.noise;
-            bool finite = isfinite(t.d) && isfinite(y);
-            keep_positive(&p, &f, &t);
-            var[i + k] = finite ? covariance(&p, &f, &t, 0, 0) : (double)NAN;
-        }
-    }
 }

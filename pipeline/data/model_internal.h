@@ -30,9 +30,14 @@ void ep_model_eval(const struct ep_model *m, const double theta[2], double shift
 /* The same from given x without J (bits as ep_model_eval). */
 void ep_model_eval_at(const struct ep_model *m, const double theta[2], const double *x, size_t n, double *b);
 
+/* B and B x summed over n channels, for the forms exp(theta0 - theta1 x), added to s0 and s1 of EP_LANES accumulators each. */
+void ep_model_sums(const double theta[2], const double *x, size_t n, double *s0, double *s1);
+
 /* Variance of native channel counts on fit channels: gain*B + read_noise^2 with the fitted mean B; where that is not positive
  * (two powers with amplitudes of both signs) with the mean spectrum's model. */
 double ep_model_fit_variance(const struct ep_model *m, double b, double j0, double j1);
+/* The same of binned channels: b, j0, j1 are sums, noise is the sum of read_noise^2. */
+double ep_model_mean_variance(const struct ep_model *m, double b, double j0, double j1, double noise);
 
 /* L = d theta / d y at the fitted mean, one column per fit channel: L_i = s_i M u_i. */
 struct ep_lmap { double m[2][2]; size_t mid; };

@@ -25,10 +25,14 @@ double ep_axis_at(const struct ep_axis *a, double index)
     return (a->offset + a->scale * index) * ep_axis_unit_factor(a);
 }
 
+/* Channels: a window's end this near to a channel's centre lies on it. Scales that went through float32 (Gatan's
+ * files, and all that were converted from them) put channel 600 off by 1e-4 channel. */
+#define WINDOW_TOLERANCE 1e-3
+
 /* The smallest channel >= t, tolerance included; t may be anything. */
 static double ceil_tolerant(double t)
 {
-    return ceil(t - 1e-6);
+    return ceil(t - WINDOW_TOLERANCE);
 }
 
 static size_t clip_index(double i, size_t size)
@@ -49,8 +53,8 @@ struct ep_range ep_axis_window(const struct ep_axis *a, double lo, double hi, do
         first = ceil_tolerant(tlo);
         end = ceil_tolerant(thi);
     } else {                        /* thi < i <= tlo */
-        first = floor(thi + 1e-6) + 1;
-        end = floor(tlo + 1e-6) + 1;
+        first = floor(thi + WINDOW_TOLERANCE) + 1;
+        end = floor(tlo + WINDOW_TOLERANCE) + 1;
     }
     if (!(first < end)) {           /* empty, or NaN */
         if (clipped) *clipped = !(first >= 0 && end <= size);
@@ -124,6 +128,11 @@ size_t ep_desc_nx(const struct ep_desc *d)
 size_t ep_desc_nch(const struct ep_desc *d)
 {
     return d->spectral ? d->energy.size : 1;
+}
+
+bool ep_desc_same_frame(const struct ep_desc *a, const struct ep_desc *b)
+{
+    return a->frame_id != 0 && a->frame_id == b->frame_id;
 }
 
 bool ep_desc_same_grid(const struct ep_desc *a, const struct ep_desc *b)

@@ -29,7 +29,7 @@ double ep_axis_unit_factor(const struct ep_axis *a);
 double ep_axis_at(const struct ep_axis *a, double index);
 
 struct ep_range { size_t first, end; };   /* channels first <= i < end */
-/* The channels with lo <= E_i + shift < hi (eV; tolerance 1e-6 channel; an axis may run downwards), clipped to the axis.
+/* The channels with lo <= E_i + shift < hi (eV; tolerance 1e-3 channel: files store scales as float32, which puts channel 600 off by 1e-4; an axis may run downwards), clipped to the axis.
  * *clipped tells whether the window reaches more than half a channel beyond the axis. An empty range has first == end. */
 struct ep_range ep_axis_window(const struct ep_axis *a, double lo, double hi, double shift, bool *clipped);
 
@@ -78,18 +78,22 @@ struct ep_desc {
     bool gain_estimated;
     double shift_max;             /* eV; > 0: each pixel carries a shift of its energy axis of at most this */
     bool modelled;                /* a net image: carries a background model and its covariance (model.h) */
-    char frame[EP_NAME_LEN];      /* "" = a frame of its own */
+    char frame[EP_NAME_LEN];      /* named by the recipe; "" = that of its own scan */
+    uint64_t frame_id;            /* while running: equal for signals of one frame, 0 = not known; not in files */
     struct ep_meta meta;
 };
 void ep_desc_init(struct ep_desc *d);
 size_t ep_desc_ny(const struct ep_desc *d);
 size_t ep_desc_nx(const struct ep_desc *d);
 size_t ep_desc_nch(const struct ep_desc *d);    /* 1 without a spectral axis */
+/* Whether positions in nm of the two mean the same place: one frame by the recipe's word, or one scan. */
+bool ep_desc_same_frame(const struct ep_desc *a, const struct ep_desc *b);
 bool ep_desc_same_grid(const struct ep_desc *a, const struct ep_desc *b); /* same ny, nx */
 
 /* A column of a table: numbers or texts. */
 struct ep_column { char name[EP_NAME_LEN], unit[32]; bool is_text; double *num; double *sigma; char **text; };
 
+#define EP_CURVE_COLS 5
 /* A whole signal in memory. Owns what it points to. */
 struct ep_signal {
     struct ep_desc d;
@@ -97,7 +101,9 @@ struct ep_signal {
     float *f32; double *f64;       /* one of the two, by kind: maps and images F32, else F64. Canonical NaN, no -0 */
     float *sigma32; double *sigma64; /* NULL when !has_sigma */
     uint32_t *flags;       /* per pixel (maps); NULL = none */
-    double *points;        /* curve: n x (y nm, x nm) then covariance follows with its stage */
+    size_t nband; double *band; /* profiles: [n][nband], covariance of bin i with bin i + 1 + k (design: splitting
+                              pixels between bins correlates neighbours); NULL = independent */
+    double *points;        /* curve: [n][EP_CURVE_COLS]: y nm, x nm, unit normal (y, x) towards the positive side, sigma nm along it */
     size_t ncol; struct ep_column *col;  /* table */
     struct ep_model *model; double *theta, *cmat; /* modelled spectra and images: see model.h; per pixel */
     double *shift;         /* eV per pixel, images with shift_max > 0 */

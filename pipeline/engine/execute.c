@@ -256,9 +256,28 @@ static long chain_index(const struct pass_build *b, const struct ep_node *n)
     return -1;
 }
 
-/* Wires one node: every streamed item to a source or to an earlier node. False when something it needs is not there. */
-static bool wire_node(struct pass_build *b, struct ep_node *n, struct ep_err *e)
+/* What a sum or mean says of its noise is known only when it is done: then stages that use it declare again. */
+static bool new_noise(struct ep_item *item, const struct ep_desc *now)
 {
+    const struct ep_desc *was = item->d;
+    item->d = now;
+    return was->gain != now->gain || was->read_noise != now->read_noise || was->gain_estimated != now->gain_estimated;
+}
+
+static bool declare_again(struct run_state *r, struct ep_node *n, struct ep_err *e)
+{
+    struct ep_diag d = {0};
+    ep_node_declare(r->g, n, &d);
+    bool ok = d.nerrors == 0;
+    if (!ok) ep_fail(e, EP_E_COMPUTE, "%s", d.n ? d.items[0].msg : "its input is not what it was said to be");
+    ep_diag_free(&d);
+    return ok;
+}
+
+/* Wires one node: every streamed item to a source or to an earlier node. False when something it needs is not there. */
+static bool wire_node(struct run_state *r, struct pass_build *b, struct ep_node *n, struct ep_err *e)
+{
+    bool again = false;
     struct ep_pass_node *pn = &b->pass.node[b->nnode];
     size_t total = 0;
     for (size_t p = 0; p < n->stage->nports; p++) total += n->nitem[p];
@@ -275,6 +294,7 @@ static bool wire_node(struct pass_build *b, struct ep_node *n, struct ep_err *e)
                     goto fail;
                 }
                 *in = (struct ep_pass_in){true, (size_t)k, src->out};
+                again |= new_noise(&n->item_store[p][i], &src->node->decl.out[src->out]);
                 continue;
             }
             size_t k = 0;
@@ -294,8 +314,9 @@ static bool wire_node(struct pass_build *b, struct ep_node *n, struct ep_err *e)
                 b->pass.nsource = b->nref;
             }
             *in = (struct ep_pass_in){false, k, 0};
-            n->item_store[p][i].d = b->pass.source[k].d; /* what the signal really says of its gain and noise */
+            again |= new_noise(&n->item_store[p][i], b->pass.source[k].d);
         }
+    if (again && !declare_again(r, n, e)) goto fail;
     return true;
 fail:
     free(pn->in);
@@ -339,7 +360,7 @@ static void build_pass(struct run_state *r, struct ep_unit *u, struct pass_build
         struct ep_node *n = u->chain[i];
         struct ep_prepare prep;
         struct ep_err e = {0};
-        bool ok = wire_node(b, n, &e);
+        bool ok = wire_node(r, b, n, &e);
         if (ok && prepare(n, &prep, &e)) {
             free(b->pass.node[b->nnode].in);
             ok = false;

@@ -127,6 +127,20 @@ static void apply_options(struct ep_raw *w)
     if (p->frame) snprintf(d->frame, sizeof d->frame, "%s", p->frame);
 }
 
+/* Signals of one scan (a core loss and its paired low loss), or that the recipe says to share a frame. */
+static uint64_t frame_of(const struct ep_recipe *r, const struct ep_run *run, size_t input, const struct ep_input_par *p)
+{
+    const char *text = run->input[input];
+    long pair = r->inputs[input].pair;
+    if (p->frame) text = p->frame;
+    else if (pair >= 0 && run->input[pair]) text = run->input[pair];
+    struct ep_hash h = ep_hash_text(text);
+    char start[17];
+    snprintf(start, sizeof start, "%.16s", h.hex);
+    uint64_t id = strtoull(start, NULL, 16);
+    return id ? id : 1;
+}
+
 static char *output_root(const struct ep_recipe *r, struct ep_arena *a)
 {
     /* the fixed part of the output template, where .eelpipe/ lives */
@@ -201,6 +215,7 @@ static struct ep_raw *get_raw(struct ep_graph *g, const struct ep_run *run, size
     if (!st) {
         w->d = *ep_file_desc(w->file, w->index);
         apply_options(w);
+        w->d.frame_id = frame_of(g->recipe, run, input, &par);
         exclude_pixels(w, g->arena, g->diag);
         if (!g->no_hash) {
             char *folder = ep_arena_printf(g->arena, "%s/.eelpipe/inputs", ep_graph_root(g));
@@ -372,6 +387,32 @@ static void add_item(struct ep_graph *g, struct ep_node *n, size_t port, struct 
     list->item[list->n++] = item;
 }
 
+/* The same step's primary result of the run that relative_to names: nothing for that run itself. */
+static void add_relative(struct ep_graph *g, struct ep_node *n, size_t port, struct item_list *list)
+{
+    size_t choices = n->s->nrelative ? 1 : 0;
+    for (size_t t = 0; t < n->s->nrelative; t++) choices *= n->s->relative[t].n;
+    for (size_t c = 0; c < choices; c++) {
+        long k = ep_relative_resolve(g->recipe, g->runs, n->s, n->run, c);
+        if (k < 0) continue;
+        if (agree(g->recipe, &g->runs->v[k], n->run, g->mask[n->step])) return;
+        struct ep_node *m = get_node(g, n->step, &g->runs->v[k]);
+        if (m->state == EP_NODE_BLOCKED && c + 1 < choices) continue;
+        if (m->state == EP_NODE_BLOCKED) {
+            block(n, m->err.code, "is relative to %s, which can't be computed: %s", m->label, m->err.msg);
+            return;
+        }
+        size_t out = output_index(m, NULL);
+        list->ref = ep_xcalloc(1, sizeof *list->ref);
+        list->item = ep_xcalloc(1, sizeof *list->item);
+        list->ref[0] = (struct ep_source_ref){.node = m, .out = out, .label = n->stage->ports[port].name};
+        list->item[0] = (struct ep_item){.d = &m->decl.out[out], .label = n->stage->ports[port].name};
+        list->n = list->cap = 1;
+        return;
+    }
+    if (choices) block(n, EP_E_COMPUTE, "relative_to names no run that exists");
+}
+
 static void collect_items(struct ep_graph *g, struct ep_node *n)
 {
     size_t np = n->stage->nports;
@@ -382,6 +423,7 @@ static void collect_items(struct ep_graph *g, struct ep_node *n)
     for (size_t p = 0; p < np; p++) {
         const struct ep_refs *refs = &n->s->port[p];
         struct item_list list = {0};
+        if (n->stage->ports[p].relative) add_relative(g, n, p, &list);
         for (size_t j = 0; j < refs->n; j++) {
             if (!n->stage->ports[p].series) {
                 add_item(g, n, p, &list, &refs->v[j], 0, n->run);
@@ -429,22 +471,27 @@ static void check_grids(struct ep_graph *g, struct ep_node *n)
     }
 }
 
-static void declare(struct ep_graph *g, struct ep_node *n)
+void ep_node_declare(struct ep_graph *g, struct ep_node *n, struct ep_diag *d)
 {
-    size_t before = g->diag->nerrors;
     n->decl = (struct ep_declare){.stage = n->stage, .par = n->par, .step = n->val, .pos = n->s->pos, .step_name = n->s->name,
-                                  .in = n->items, .elements = g->recipe->elements, .arena = g->arena, .diag = g->diag};
+                                  .in = n->items, .elements = g->recipe->elements, .arena = g->arena, .diag = d};
     if (n->s->repeat >= 0) n->decl.repeat = g->recipe->coords[n->s->repeat].name;
     n->stage->declare(&n->decl);
-    if (g->diag->nerrors > before) {
-        block(n, EP_E_RECIPE, "the recipe is wrong");
-        return;
-    }
     for (size_t o = 0; o < n->decl.nout; o++) { /* several signals of one file must be told apart by their titles */
         struct ep_meta *m = &n->decl.out[o].meta;
         char title[sizeof m->title];
         snprintf(title, sizeof title, "%s%s%.60s", n->decl.out[o].name, m->title[0] ? ", " : "", m->title);
         memcpy(m->title, title, sizeof title);
+    }
+}
+
+static void declare(struct ep_graph *g, struct ep_node *n)
+{
+    size_t before = g->diag->nerrors;
+    ep_node_declare(g, n, g->diag);
+    if (g->diag->nerrors > before) {
+        block(n, EP_E_RECIPE, "the recipe is wrong");
+        return;
     }
     n->keep = EP_ARENA_ARRAY(g->arena, bool, n->decl.nout + 1);
     for (size_t o = 0; o < n->decl.nout; o++) {
@@ -525,9 +572,8 @@ static struct ep_node *get_node(struct ep_graph *g, size_t step, const struct ep
 {
     const struct ep_step *s = &g->recipe->steps[step];
     const struct ep_run *rep = NULL;
-    size_t choices = s->nat ? s->at[0].n : 1;
-    for (size_t t = 1; t < s->nat; t++)
-        if (s->at[t].n > choices) choices = s->at[t].n;
+    size_t choices = 1;
+    for (size_t t = 0; t < s->nat; t++) choices *= s->at[t].n; /* all combinations, the last coordinate's first */
     struct ep_node *blocked = NULL;
     for (size_t c = 0; c < choices; c++) {
         if (s->nat) {

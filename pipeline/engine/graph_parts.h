@@ -9,6 +9,8 @@ char *ep_graph_root(const struct ep_graph *g);
 ep_status ep_raw_open(struct ep_raw *w, struct ep_err *e);
 void ep_raw_close(struct ep_raw *w);
 
+/* Lets the stage declare its outputs from n->items. Mistakes go to d. */
+void ep_node_declare(struct ep_graph *g, struct ep_node *n, struct ep_diag *d);
 /* Sets n->fingerprint, n->chain and n->inputs from the stage, the parameters and the inputs' fingerprints. */
 void ep_node_fingerprint(struct ep_graph *g, struct ep_node *n);
 /* Frees what is in memory of a node's outputs and its plan. */

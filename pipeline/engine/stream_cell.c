@@ -22,6 +22,7 @@ ep_status ep_buffers_make(const struct ep_pass *p, const struct ep_layout *l, st
         struct ep_source_buffers *s = &b->src[i];
         ok &= (s->flag = malloc(np * sizeof *s->flag)) != NULL;
         ok &= (s->shift = malloc(np * sizeof *s->shift)) != NULL;
+        ok &= (s->sigma = malloc(np * sizeof *s->sigma)) != NULL;
         ok &= (s->theta = malloc(np * EP_NTHETA * sizeof *s->theta)) != NULL;
         ok &= (s->cmat = malloc(np * EP_NCMAT * sizeof *s->cmat)) != NULL;
     }
@@ -63,6 +64,7 @@ void ep_buffers_free(const struct ep_pass *p, struct ep_worker_buffers *b)
     for (size_t i = 0; b->src && i < p->nsource; i++) {
         free(b->src[i].flag);
         free(b->src[i].shift);
+        free(b->src[i].sigma);
         free(b->src[i].theta);
         free(b->src[i].cmat);
     }
@@ -131,6 +133,10 @@ static void source_cell(const struct ep_pass_source *s, const struct ep_block *b
         c->sx = 1;
         c->sy = g->nx;
         c->val = s->map->f32 + a.y0 * g->nx + a.x0;
+        if (s->map->sigma32) {
+            copy_rows(b->sigma, s->map->sigma32, sizeof *b->sigma, a, whole);
+            c->sigma = b->sigma;
+        }
         if (s->map->flags) copy_rows(b->flag, s->map->flags, sizeof *b->flag, a, whole);
         else memset(b->flag, 0, a.ny * a.nx * sizeof *b->flag);
     }

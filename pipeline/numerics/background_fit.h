@@ -37,7 +37,8 @@ void ep_fit_spectrum(const struct ep_fit *f, const float *y, size_t ch0, size_t 
 
 /* EP_FIT_ML_AVERAGED in two steps: sums of every pixel, then a fit from a neighbourhood's weighted sums
  * s[0] = sum w S0, s[1] = sum w S1, s2 = sum w^2 S0 (variance of the neighbourhood's sum), own S0 of the pixel and w0, its own
- * weight. Shape from the neighbourhood, amplitude from the pixel. */
+ * weight, in any scale of the weights (theta[2] is s[0] in the scale in which w0 is the model's own_weight).
+ * Shape from the neighbourhood, amplitude from the pixel. */
 uint32_t ep_fit_sums(const struct ep_fit *f, const float *y, size_t ch0, size_t n, double shift, double s[2], void *scratch);
 void ep_fit_from_sums(const struct ep_fit *f, const float *y, size_t ch0, size_t n, double shift, const double s[2],
                       double s2, double own_s0, double w0, struct ep_fit_result *r, void *scratch);

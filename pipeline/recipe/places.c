@@ -68,6 +68,15 @@ long ep_at_resolve(const struct ep_recipe *r, const struct ep_runs *runs, const 
     return found;
 }
 
+long ep_relative_resolve(const struct ep_recipe *r, const struct ep_runs *runs, const struct ep_step *s,
+                         const struct ep_run *like, size_t choice)
+{
+    struct ep_step as_at = *s;
+    as_at.nat = s->nrelative;
+    as_at.at = s->relative;
+    return ep_at_resolve(r, runs, &as_at, like, choice);
+}
+
 /* ---- places of results ---- */
 
 struct place_of { const char *folder; size_t run; };

@@ -33,6 +33,7 @@ struct ep_step {
     const struct ep_value *val;           /* the mapping */
     struct ep_refs *port;                 /* [stage->nports]; a port not given is empty */
     size_t nat; struct ep_at *at;
+    size_t nrelative; struct ep_at *relative;   /* relative_to: the run that a stage with a relative port compares with */
     size_t nover; size_t *over;           /* coordinates collected */
     int repeat;                           /* coordinate or -1 */
     bool keep; size_t nkeep; const char **keep_names;   /* keep: true, or a list of image outputs */
@@ -75,7 +76,7 @@ struct ep_run {
     size_t nbecause; const char **because;
     char *label;                          /* "sample=ncm003, temperature=700" ("" for a recipe without coordinates) */
 };
-struct ep_runs { size_t n; struct ep_run *v; };
+struct ep_runs { size_t n; struct ep_run *v; bool no_files; /* no input is there for any run */ };
 /* Finds the files (or reads runs.csv) and binds. Errors: no file for any input (names the pattern and the folder looked
  * in), a coordinate bound twice, text where a number is due, adjacent placeholders. False on any error. Runs are sorted by coordinates. */
 bool ep_runs_bind(const struct ep_recipe *r, struct ep_arena *a, struct ep_runs *out, struct ep_diag *d);
@@ -87,6 +88,7 @@ struct ep_filter;
 struct ep_filter *ep_filter_parse(const struct ep_recipe *r, const char *text, struct ep_arena *a, struct ep_diag *d);
 bool ep_filter_match(const struct ep_filter *f, const struct ep_run *run);   /* NULL filter matches all */
 /* The run that `at` means among `runs` sharing the other coordinates with `like`; choice by choice; -1 if none. `choice_used` tells which. */
+long ep_relative_resolve(const struct ep_recipe *r, const struct ep_runs *runs, const struct ep_step *s, const struct ep_run *like, size_t choice);
 long ep_at_resolve(const struct ep_recipe *r, const struct ep_runs *runs, const struct ep_step *s, const struct ep_run *like, size_t choice);
 /* Folder of a step's results for a run: the output template filled in (joined with the recipe's folder); components that name a
  * collected coordinate are left out. "/" in a coordinate's text becomes "_". */

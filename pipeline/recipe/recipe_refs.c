@@ -120,6 +120,7 @@ void ep_read_ports(struct ep_reader *b, size_t step)
     for (size_t i = 0; i < s->stage->nports; i++) {
         const struct ep_port *p = &s->stage->ports[i];
         const struct ep_value *v = ep_value_get(s->val, p->name);
+        if (p->relative) continue; /* its key names a run, not a signal: read_at */
         if (!v || v->kind == EP_V_NULL) {
             if (v)
                 ep_diag_error(b->d, v->pos,

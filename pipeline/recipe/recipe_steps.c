@@ -14,7 +14,7 @@ const char *const *ep_step_skip(struct ep_arena *a, const struct ep_stage *s)
     while (ep_step_keys[nkeys]) nkeys++;
     const char **skip = EP_ARENA_ARRAY(a, const char *, nkeys + s->nports + 1);
     /* Ports first: in a list of what is allowed they belong beside the parameters. `relative_to` means something
-     * only to a stage that has a parameter of this name, so it is never skipped. */
+     * only to a stage that has a port of this name: there it stands among the ports. */
     for (size_t i = 0; i < s->nports; i++)
         if (strcmp(s->ports[i].name, "input") != 0) skip[n++] = s->ports[i].name;
     for (size_t i = 0; i < nkeys; i++)
@@ -108,20 +108,21 @@ static const char *read_choice(struct ep_reader *b, const char *what, size_t coo
     return ep_coord_value(b->r, coord, v, b->a, &val, ep_arena_printf(b->a, "%s: at", what), b->d) ? val.text : NULL;
 }
 
-static void read_at(struct ep_reader *b, struct ep_step *s)
+/* `at` and `relative_to`: a mapping of coordinates to values. */
+static void read_at(struct ep_reader *b, const struct ep_step *s, const char *key, struct ep_at **out, size_t *nout)
 {
-    const struct ep_value *v = ep_value_get(s->val, "at");
+    const struct ep_value *v = ep_value_get(s->val, key);
     if (!v) return;
     const char *what = ep_step_what(s, b->a);
     if (v->kind != EP_V_MAP || v->n == 0) {
         ep_diag_error(b->d, v->pos,
-                      "%s: at = %s: it needs a mapping of coordinates to values, as in {temperature: min}",
-                      what, ep_show(b->a, v));
+                      "%s: %s = %s: it needs a mapping of coordinates to values, as in {temperature: min}",
+                      what, key, ep_show(b->a, v));
         return;
     }
-    s->at = EP_ARENA_ARRAY(b->a, struct ep_at, v->n);
+    *out = EP_ARENA_ARRAY(b->a, struct ep_at, v->n);
     for (size_t i = 0; i < v->n; i++) {
-        long c = ep_coord_need(b->r, b->a, v->keys[i], v->key_pos[i], ep_arena_printf(b->a, "%s: at", what), b->d);
+        long c = ep_coord_need(b->r, b->a, v->keys[i], v->key_pos[i], ep_arena_printf(b->a, "%s: %s", what, key), b->d);
         if (c < 0) continue;
         const struct ep_value *const *items = (const struct ep_value *const *)&v->items[i];
         size_t n = 1;
@@ -129,10 +130,10 @@ static void read_at(struct ep_reader *b, struct ep_step *s)
             items = (const struct ep_value *const *)v->items[i]->items;
             n = v->items[i]->n;
             if (!n)
-                ep_diag_error(b->d, v->items[i]->pos, "%s: at: %s = []: at least one value is needed", what,
+                ep_diag_error(b->d, v->items[i]->pos, "%s: %s: %s = []: at least one value is needed", what, key,
                               v->keys[i]);
         }
-        struct ep_at *at = &s->at[s->nat++];
+        struct ep_at *at = &(*out)[(*nout)++];
         *at = (struct ep_at){
             .coord = (size_t)c, .choice = EP_ARENA_ARRAY(b->a, const char *, n + 1), .pos = v->key_pos[i]};
         for (size_t k = 0; k < n; k++) {
@@ -292,7 +293,9 @@ void ep_read_steps(struct ep_reader *b)
         read_params(b, s);
         ep_read_ports(b, i);
         read_keep(b, s);
-        read_at(b, s);
+        read_at(b, s, "at", &s->at, &s->nat);
+        for (size_t p = 0; p < s->stage->nports; p++)
+            if (s->stage->ports[p].relative) read_at(b, s, s->stage->ports[p].name, &s->relative, &s->nrelative);
         read_over(b, s);
     }
     ep_order_steps(b);

@@ -379,7 +379,7 @@ static void find_files(struct binder *b)
 }
 
 /* Inputs that no run has: all of them is an error, one is most likely a slip. */
-static void check_inputs(struct binder *b, const struct ep_runs *runs)
+static void check_inputs(struct binder *b, struct ep_runs *runs)
 {
     const struct ep_recipe *r = b->r;
     bool any = false, reported = false;
@@ -399,6 +399,7 @@ static void check_inputs(struct binder *b, const struct ep_runs *runs)
     if (!any && !reported)   /* there are files, but no values that all agree on */
         ep_diag_error(b->d, r->inputs[0].pos, "there are files for each input, but no two of them belong to one run");
     if (!any) b->bad = true;
+    runs->no_files = !any && reported;
 }
 
 static void check_overrides(struct binder *b, const struct ep_runs *runs)

@@ -11,12 +11,13 @@ many_steps() {
     recipe "${lines[@]}"
 }
 
-# stopped_by SIGNAL CODE: sends it earlier and earlier until a run is met.
+# stopped_by SIGNAL CODE: sends it once (--foreground: not to the group as well; a second one means "at once"), earlier
+# and earlier until a run is met.
 stopped_by() {
     local signal=$1 code=$2 after
     for after in 0.8 0.4 0.2 0.1 0.05; do
         rm -rf out
-        run timeout --preserve-status -s "$signal" "$after" "$EELPIPE" run recipe.yaml --threads 1
+        run timeout --foreground --preserve-status -s "$signal" "$after" "$EELPIPE" run recipe.yaml --threads 1
         [ "$status" -eq 0 ] && continue
         [ "$status" -eq "$code" ] || _fail_shown "exit status $status, not $code, after $signal"
         expect_no_temporaries

@@ -66,10 +66,12 @@ static void windows(void **state)
     window_is(&a, 500, 500, 0, 200, 200, false);
     window_is(&a, 510, 500, 0, 240, 240, false);            /* the wrong way round: empty */
     window_is(&a, NAN, 500, 0, 0, 0, true);
-    /* a millionth of a channel does not count */
-    window_is(&a, 480 + 0.2e-6, 525 + 0.2e-6, 0, 120, 300, false);
-    window_is(&a, 480 - 0.2e-6, 525 - 0.2e-6, 0, 120, 300, false);
-    window_is(&a, 480 + 1e-6, 525 + 1e-6, 0, 121, 301, false);
+    /* a thousandth of a channel does not count: so much a scale stored as float32 is off */
+    window_is(&a, 480 + 0.2e-3, 525 + 0.2e-3, 0, 120, 300, false);
+    window_is(&a, 480 - 0.2e-3, 525 - 0.2e-3, 0, 120, 300, false);
+    window_is(&a, 480 + 1e-3, 525 + 1e-3, 0, 121, 301, false);
+    struct ep_axis rounded = axis("eV", 380.0000006357732, 0.2999999523162842, 1000);
+    window_is(&rounded, 528.2, 560, 0, 494, 600, false);
     /* the true energy of a channel is E_i + shift */
     window_is(&a, 480, 525, 0.5, 118, 298, false);
     window_is(&a, 480, 525, -0.5, 122, 302, false);
@@ -85,7 +87,7 @@ static void windows_of_other_axes(void **state)
     window_is(&down, 449.7, 550, 0, 0, 400, true);
     window_is(&down, 450, 550.2, 0, 0, 400, true);
     window_is(&down, 480, 525, 0.5, 102, 282, false);
-    window_is(&down, 480 + 0.2e-6, 525 - 0.2e-6, 0, 100, 280, false);
+    window_is(&down, 480 + 0.2e-3, 525 - 0.2e-3, 0, 100, 280, false);
     window_is(&down, 300, 400, 0, 400, 400, true);
     struct ep_axis kev = axis("keV", 0, 0.01, 1000);
     window_is(&kev, 4400, 4600, 0, 440, 460, false);

@@ -417,8 +417,45 @@ static void refusals(void **state)
     struct ep_model m = power_law(EP_FIT_ML);
     assert_int_equal(ep_fit_new(&m, 5, 5, &f, &e), EP_E_RECIPE);
     e = (struct ep_err){ 0 };
-    assert_int_equal(ep_fit_new(&m, -1e6, 1e6, &f, &e), EP_E_RECIPE);
-    assert_non_null(strstr(e.msg, "too wide"));
+    assert_int_equal(ep_fit_new(&m, 1e5, 1e6, &f, &e), EP_E_RECIPE);
+    assert_non_null(strstr(e.msg, "can't hold an exponent"));
+    e = (struct ep_err){ 0 };
+    assert_int_equal(ep_fit_new(&m, -1e6, 1e6, &f, &e), EP_OK);      /* as good as no bounds */
+    double y[NCH];
+    float yf[NCH];
+    on_axis(&m, 1000, 3, 0, y);
+    to_float(y, yf);
+    near(run(f, yf, 0).theta[1], 3, 1e-6, "exponent without bounds");
+    ep_fit_free(f);
+}
+
+/* Exponents beyond the tables of the plan: found by direct sums, continuous with the tables. */
+static void far_exponents(void **state)
+{
+    (void)state;
+    static const double exponents[] = { -300, -60, -20.0001, -19.9999, 29.9999, 30.0001, 60, 300 };
+    static const enum ep_model_method methods[] = { EP_FIT_ML, EP_FIT_TWO_AREA, EP_FIT_LOG_LS };
+    for (size_t k = 0; k < COUNT(methods); k++) {
+        struct ep_model m = power_law(methods[k]);
+        struct ep_fit *f;
+        struct ep_err e = { 0 };
+        assert_int_equal(ep_fit_new(&m, -350, 350, &f, &e), EP_OK);
+        for (size_t i = 0; i < COUNT(exponents); i++) {
+            double y[NCH], chi = 0, b[NCH];
+            float yf[NCH];
+            on_axis(&m, 1000, exponents[i], 0, y);
+            to_float(y, yf);
+            struct ep_fit_result r = run(f, yf, 0), s = run(f, yf, 1e-10);
+            assert_int_equal(r.flag, 0);
+            if (methods[k] != EP_FIT_TWO_AREA) near(r.theta[1], exponents[i], 1e-6 * (1 + fabs(exponents[i])), "exponent");
+            near(s.theta[1], r.theta[1], 1e-7, "exponent of a shifted axis");
+            near(s.theta[0], r.theta[0], 1e-7, "level of a shifted axis");
+            ep_model_background(&m, r.theta, 0, (struct ep_range){ 0, NCH }, b);
+            for (size_t q = 120; q < 300; q++) chi += ((double)yf[q] - b[q]) * ((double)yf[q] - b[q]) / b[q];
+            near(r.chi2, chi / 178, 1e-6, "chi-square");
+        }
+        ep_fit_free(f);
+    }
 }
 
 /* ---- bad spectra ---- */
@@ -615,7 +652,8 @@ int main(void)
         cmocka_unit_test(recovers),              cmocka_unit_test(recovers_exactly),
         cmocka_unit_test(two_area_is_the_peer),  cmocka_unit_test(two_area_at_one),
         cmocka_unit_test(recovers_two_powers),   cmocka_unit_test(averaged_shape_and_own_amplitude),
-        cmocka_unit_test(refusals),              cmocka_unit_test(bad_spectra),
+        cmocka_unit_test(refusals),              cmocka_unit_test(far_exponents),
+        cmocka_unit_test(bad_spectra),
         cmocka_unit_test(bounds_hold),           cmocka_unit_test(dark_subtracted),
         cmocka_unit_test(chi_square),            cmocka_unit_test(covariances),
     };

@@ -150,6 +150,11 @@ static void no_unit(hid_t g)
     with_attr(g, "axis-0", "units", 0, "<undefined>");
 }
 
+static void high_tension_series(hid_t g)
+{
+    with_attr(g, "axis-0", "units", 0, "keV"); /* two energies, but one signal axis */
+}
+
 static void kinds(void **state)
 {
     (void)state;
@@ -162,6 +167,7 @@ static void kinds(void **state)
     assert_int_equal(kind_of("x", NULL), EP_PROFILE);
     assert_int_equal(kind_of("x", profile_axis), EP_PROFILE);
     assert_int_equal(kind_of("Eyx", energy_slices), EP_IMAGE);
+    assert_int_equal(kind_of("xE", high_tension_series), EP_IMAGE);
     assert_int_equal(kind_of("xE", no_flags), EP_IMAGE);
     assert_int_equal(kind_of("xE", no_flags_spectrum), EP_IMAGE);
     assert_int_equal(kind_of("yx", no_flags_image), EP_MAP);
@@ -190,7 +196,6 @@ static void bad_axes(void **state)
     refuse_changed("yxE", "axis-2", "scale", 0, "abc", "scale");
     refuse_changed("yxE", "axis-2", "scale", 0, "_None_", "no scale");
     refuse_changed("yxE", "axis-2", "offset", INFINITY, NULL, "offset");
-    refuse_changed("yxE", "axis-0", "units", 0, "keV", "2 of its axes"); /* the flags tell: fine only if exactly one is the signal */
 }
 
 static void bad_groups(void **state)
@@ -208,6 +213,21 @@ static void bad_groups(void **state)
     H5Gclose(g);
     mk_close(f);
     refused("r.hspy", "not an energy");
+    f = mk_file("r.hspy");
+    g = mk_experiment(f, "s", &a);
+    no_flags(g);
+    with_attr(g, "axis-0", "units", 0, "eV");
+    H5Gclose(g);
+    mk_close(f);
+    refused("r.hspy", "2 of its axes are energies");
+    f = mk_file("r.hspy");
+    g = mk_experiment(f, "s", &a);
+    with_attr(g, "axis-0", "navigate", 0, NULL);
+    with_attr(g, "axis-2", "navigate", 1, NULL);
+    with_attr(g, "axis-0", "units", 0, "");
+    H5Gclose(g);
+    mk_close(f);
+    refused("r.hspy", "marked as the signal axis");
     f = mk_file("r.hspy");
     g = mk_experiment(f, "s", &a);
     with_attr(g, "axis-2", "_type", 0, "FunctionalDataAxis");

@@ -1,0 +1,97 @@
+#include "pipeline/numerics/fit_internal.h"
+
+#include <string.h>
+
+EP_KERNEL ep_vd load_counts(const float *y, size_t left)
+{
+    if (left >= EP_LANES) return ep_loadf(y);
+    float rest[EP_LANES] = { 0 };
+    memcpy(rest, y, left * sizeof *y);
+    return ep_loadf(rest);
+}
+
+EP_CLONES void ep_fit_dot(const float *y, size_t n, const double *a, const double *b, double s[2])
+{
+    ep_vd s0 = { 0 }, s1 = { 0 };
+    for (size_t i = 0; i < n; i += EP_LANES) {
+        ep_vd v = load_counts(y + i, n - i);
+        s0 += v * ep_load(a + i);
+        s1 += v * ep_load(b + i);
+    }
+    s[0] += EP_HSUM(s0);
+    s[1] += EP_HSUM(s1);
+}
+
+EP_CLONES double ep_fit_sum(const float *y, size_t n)
+{
+    ep_vd s0 = { 0 };
+    for (size_t i = 0; i < n; i += EP_LANES) s0 += load_counts(y + i, n - i);
+    return EP_HSUM(s0);
+}
+
+EP_CLONES void ep_fit_sum_x(const float *y, size_t n, const double *x, double s[2])
+{
+    ep_vd s0 = { 0 }, s1 = { 0 };
+    for (size_t i = 0; i < n; i += EP_LANES) {
+        ep_vd v = load_counts(y + i, n - i);
+        s0 += v;
+        s1 += v * ep_load(x + i);
+    }
+    s[0] += EP_HSUM(s0);
+    s[1] += EP_HSUM(s1);
+}
+
+EP_CLONES double ep_fit_pearson(const float *y, size_t n, const double *x, double t0, double t1)
+{
+    ep_vd s = { 0 };
+    for (size_t i = 0; i < n; i += EP_LANES) {
+        ep_vd v = load_counts(y + i, n - i);
+        ep_vd e = t1 * ep_load(x + i) - t0;
+        ep_exp_kernel(&e);
+        s += (v * e - 1.0) * v;
+    }
+    return EP_HSUM(s);
+}
+
+EP_CLONES double ep_fit_pearson_row(const float *y, size_t n, const double *x, const double *row, double dr, double a)
+{
+    ep_vd s = { 0 };
+    for (size_t i = 0; i < n; i += EP_LANES) {
+        ep_vd v = load_counts(y + i, n - i), u = dr * ep_load(x + i);
+        ep_vd p = u * (1.0 / 120) + 1.0 / 24;
+        p = p * u + 1.0 / 6;
+        p = p * u + 0.5;
+        p = p * u + 1.0;
+        p = p * u + 1.0;
+        s += ((v * a) * (ep_load(row + i) * p) - 1.0) * v;
+    }
+    return EP_HSUM(s);
+}
+
+EP_CLONES double ep_fit_pearson_noise(const float *y, size_t n, const double *x, double t0, double t1, double gain, double noise)
+{
+    ep_vd s = { 0 };
+    for (size_t i = 0; i < n; i += EP_LANES) {
+        ep_vd mu = t0 - t1 * ep_load(x + i);
+        ep_exp_kernel(&mu);
+        ep_vd d = load_counts(y + i, n - i) - mu;
+        d = d * d / (gain * mu + noise);
+        if (n - i < EP_LANES)
+            for (size_t k = n - i; k < EP_LANES; k++) d[k] = 0;
+        s += d;
+    }
+    return EP_HSUM(s);
+}
+
+EP_CLONES void ep_fit_moments(const double *x, size_t n, double m[3])
+{
+    ep_vd s1 = { 0 }, s2 = { 0 };
+    for (size_t i = 0; i < n; i += EP_LANES) {
+        ep_vd v = ep_load(x + i);
+        s1 += v;
+        s2 += v * v;
+    }
+    m[0] += (double)n;
+    m[1] += EP_HSUM(s1);
+    m[2] += EP_HSUM(s2);
+}

@@ -1,0 +1,254 @@
+/* Rows of a parameter table as JSON Schema. Each case says what param.c accepts.
+ *
+ * Keywords of JSON Schema look only at values of their own type (`pattern` at strings, `minimum` at numbers), so that
+ * "a number, or a text with a unit" is one schema with two types and no alternatives: shorter, and editors tell better
+ * what is wrong.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "pipeline/base/json.h"
+#include "pipeline/base/units.h"
+#include "pipeline/base/value.h"
+#include "pipeline/recipe/schema_parts.h"
+
+/* As units.c reads numbers; blanks also as word processors write them. */
+#define BLANKS "[ \\t\\u00a0\\u2009\\u202f]*"
+#define DECIMAL "[-+]?([0-9]+\\.?[0-9]*|\\.[0-9]+)([eE][-+]?[0-9]+)?"
+
+/* What a text may name as its unit; ep_unit_lookup() says which of them are of one dimension. */
+static const char *const UNIT_NAMES[] = {
+    "eV", "keV", "meV", "nm", "um", "\u00b5m", "\u03bcm", "A", "\u00c5", "\u212b", "A\u030a", "Angstrom", "angstrom",
+    "pm", "mm", "m", "mrad", "rad", "deg", "s", "ms", "us", "\u00b5s", "\u03bcs", "min", "h", "degC", "C", "\u00b0C",
+    "nA", "pA", "counts", "e-", NULL};
+
+/* ---- numbers ---- */
+
+static void add_escaped(struct ep_str *out, const char *text)
+{
+    for (; *text; text++) {
+        if (strchr("^$\\.*+?()[]{}|/", *text)) ep_str_add(out, "\\");
+        ep_str_addn(out, text, 1);
+    }
+}
+
+/* The texts that stand for a number in this unit: "4.4 keV". */
+static void number_pattern(struct ep_gen *g, const char *unit)
+{
+    enum ep_dim dim, other;
+    struct ep_str b = {0};
+    ep_str_add(&b, "^" BLANKS DECIMAL BLANKS);
+    if (unit && *unit) {
+        ep_str_add(&b, "(");
+        add_escaped(&b, unit);
+        const bool known = ep_unit_lookup(unit, &dim, NULL);
+        for (size_t i = 0; known && UNIT_NAMES[i]; i++) {
+            if (!ep_unit_lookup(UNIT_NAMES[i], &other, NULL) || other != dim || !strcmp(UNIT_NAMES[i], unit)) continue;
+            ep_str_add(&b, "|");
+            add_escaped(&b, UNIT_NAMES[i]);
+        }
+        ep_str_add(&b, ")?[ \\t]*");
+    }
+    ep_str_add(&b, "$");
+    ep_gen_text(g, "pattern", b.s);
+    ep_str_free(&b);
+}
+
+static void number_keys(struct ep_gen *g, const struct ep_param *q)
+{
+    const bool limits = q->min != 0 || q->max != 0;
+    if (limits && isfinite(q->min)) {
+        ep_gen_key(g, "minimum");
+        ep_json_num(g->out, q->min);
+    }
+    if (limits && isfinite(q->max)) {
+        ep_gen_key(g, "maximum");
+        ep_json_num(g->out, q->max);
+    }
+    number_pattern(g, q->unit);
+}
+
+static void number_items(struct ep_gen *g, const struct ep_param *q)
+{
+    ep_gen_open(g, "items");
+    ep_gen_types(g, "number string", false);
+    number_keys(g, q);
+    ep_gen_close(g, "}");
+}
+
+static void window_keys(struct ep_gen *g, const struct ep_param *q)
+{
+    number_items(g, q);
+    ep_gen_items(g, 2, 2);
+}
+
+/* One window counts as a list of one. */
+static void windows_keys(struct ep_gen *g, const struct ep_param *q)
+{
+    ep_gen_list(g, "anyOf");
+    if (q->min_items <= 1) {
+        ep_gen_open(g, NULL);
+        window_keys(g, q);
+        ep_gen_close(g, "}");
+    }
+    ep_gen_open(g, NULL);
+    ep_gen_open(g, "items");
+    ep_gen_types(g, "array", false);
+    window_keys(g, q);
+    ep_gen_close(g, "}");
+    ep_gen_items(g, q->min_items, q->max_items);
+    ep_gen_close(g, "}]");
+}
+
+/* ---- words, records ---- */
+
+/* `key: null` takes back what has no default anyway. */
+static bool may_be_null(const struct ep_param *q)
+{
+    return !q->def && !q->required;
+}
+
+/* A word that YAML takes for a number or for true is one all the same: the program compares what was written. */
+static void word_keys(struct ep_gen *g, const struct ep_param *q)
+{
+    double x;
+    ep_gen_list(g, "enum");
+    for (size_t i = 0; q->words[i]; i++) ep_gen_item(g, q->words[i]);
+    for (size_t i = 0; q->words[i]; i++) {
+        if (ep_parse_number(q->words[i], &x)) {
+            ep_json_sep(g->out);
+            ep_json_num(g->out, x);
+        } else if (!strcmp(q->words[i], "true") || !strcmp(q->words[i], "false")) {
+            ep_gen_fixed(g, q->words[i]);
+        }
+    }
+    if (may_be_null(q)) ep_gen_fixed(g, "null");
+    ep_gen_close(g, "]");
+}
+
+static const char *record_name(struct ep_gen *g, const char *owner, const struct ep_param *q)
+{
+    return ep_arena_printf(g->a, "%s_%s", owner, q->name);
+}
+
+/* Members of a record, and nothing else. */
+static void record_keys(struct ep_gen *g, const char *owner, const struct ep_param *table)
+{
+    bool any = false;
+    ep_gen_open(g, "properties");
+    for (const struct ep_param *q = table; q->name; q++) {
+        ep_schema_param(g, owner, q);
+        any |= q->required;
+    }
+    ep_gen_close(g, "}");
+    if (any) {
+        ep_gen_list(g, "required");
+        for (const struct ep_param *q = table; q->name; q++)
+            if (q->required) ep_gen_item(g, q->name);
+        ep_gen_close(g, "]");
+    }
+    ep_gen_fixed(g, "'additionalProperties':false");
+}
+
+/* One record alone counts as a list of one. */
+static void records_keys(struct ep_gen *g, const char *owner, const struct ep_param *q)
+{
+    ep_gen_list(g, "anyOf");
+    if (q->min_items <= 1) ep_gen_ref(g, NULL, record_name(g, owner, q));
+    ep_gen_open(g, NULL);
+    ep_gen_types(g, "array", false);
+    ep_gen_ref(g, "items", record_name(g, owner, q));
+    ep_gen_items(g, q->min_items, q->max_items);
+    ep_gen_close(g, "}");
+    if (may_be_null(q)) ep_gen_fixed(g, "{'type':'null'}");
+    ep_gen_close(g, "]");
+}
+
+void ep_schema_records(struct ep_gen *g, const char *owner, const struct ep_param *table)
+{
+    for (const struct ep_param *q = table; q && q->name; q++) {
+        if (q->type != EP_P_RECORD && q->type != EP_P_RECORDS) continue;
+        const char *name = record_name(g, owner, q);
+        if (q->type == EP_P_RECORDS) {
+            ep_gen_open(g, name);
+            ep_gen_types(g, "object", false);
+            record_keys(g, name, q->record);
+            ep_gen_close(g, "}");
+        }
+        ep_schema_records(g, name, q->record);
+    }
+}
+
+/* ---- one parameter ---- */
+
+void ep_schema_value(struct ep_gen *g, const char *owner, const struct ep_param *q)
+{
+    const bool null = may_be_null(q), one_alone = q->min_items <= 1;
+    switch (q->type) {
+    case EP_P_NUMBER:
+        ep_gen_types(g, "number string", null);
+        number_keys(g, q);
+        break;
+    case EP_P_INT:
+        ep_gen_types(g, "integer string", null);
+        number_keys(g, q);
+        break;
+    case EP_P_BOOL: ep_gen_types(g, "boolean", null); break;
+    case EP_P_WORD: word_keys(g, q); break;
+    case EP_P_TEXT: ep_gen_types(g, "string number", null); break;
+    case EP_P_WINDOW:
+        ep_gen_types(g, "array", null);
+        window_keys(g, q);
+        break;
+    case EP_P_WINDOWS:
+        ep_gen_types(g, "array", null);
+        windows_keys(g, q);
+        break;
+    case EP_P_NUMBERS:
+        ep_gen_types(g, one_alone ? "array number string" : "array", null);
+        if (one_alone) number_keys(g, q);
+        number_items(g, q);
+        ep_gen_items(g, q->min_items, q->max_items);
+        break;
+    case EP_P_TEXTS:
+        ep_gen_types(g, one_alone ? "array string number" : "array", null);
+        ep_gen_fixed(g, "'items':{'type':['string','number']}");
+        ep_gen_items(g, q->min_items, q->max_items);
+        break;
+    case EP_P_RECORD:
+        ep_gen_types(g, "object", null);
+        record_keys(g, record_name(g, owner, q), q->record);
+        break;
+    case EP_P_RECORDS: records_keys(g, owner, q); break;
+    }
+}
+
+/* The default as JSON: what the program makes of the table's text. */
+static void default_key(struct ep_gen *g, const struct ep_param *q)
+{
+    double x;
+    if (!q->def) return;
+    ep_gen_key(g, "default");
+    if (q->type == EP_P_WORD || (q->type == EP_P_TEXT && !*q->def)) {
+        ep_json_str(g->out, q->def);
+    } else if ((q->type == EP_P_NUMBER || q->type == EP_P_INT) && ep_parse_number(q->def, &x)) {
+        ep_json_num(g->out, x);
+    } else {
+        struct ep_diag ignored = {0};   /* a default that is no value fails in every use of the table */
+        ep_value_json(g->out, ep_value_from_arg(g->a, q->def, "built-in default", &ignored));
+        ep_diag_free(&ignored);
+    }
+}
+
+void ep_schema_param(struct ep_gen *g, const char *owner, const struct ep_param *q)
+{
+    struct ep_str b = {0};
+    ep_gen_open(g, q->name);
+    ep_param_describe(&b, q);
+    ep_gen_text(g, "title", b.s);
+    ep_str_free(&b);
+    if (q->doc) ep_gen_text(g, "description", q->doc);
+    ep_schema_value(g, owner, q);
+    default_key(g, q);
+    ep_gen_close(g, "}");
+}
