@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include "pipeline/cli/cli.h"
 #include "pipeline/io/file.h"
@@ -11,12 +12,18 @@
 
 const struct cli_verb *const cli_verbs[] = {&cli_run, &cli_plan, &cli_status, &cli_check, &cli_stage, &cli_stages, &cli_info, &cli_schema, &cli_version, &cli_help, NULL};
 
-/* The one thing that a signal handler can reach. */
+/* What a signal handler can reach. */
 static atomic_int stop_signal;
+static atomic_long stop_time;
 
+/* The first signal lets the cells at work end; a second one, a second later or more, ends the process at once (a
+ * terminal or `timeout` may well send the same signal twice). */
 static void on_signal(int sig)
 {
-    if (atomic_exchange(&stop_signal, sig)) _exit(128 + sig); /* asked twice: at once */
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (!atomic_exchange(&stop_signal, sig)) atomic_store(&stop_time, now.tv_sec);
+    else if (now.tv_sec > atomic_load(&stop_time) + 1) _exit(128 + sig);
 }
 
 static void watch_signals(void)

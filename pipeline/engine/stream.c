@@ -3,9 +3,11 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include "pipeline/base/mem.h"
 
 #define NSLOT 2
+#define HUGE_PAGE ((size_t)2 << 20)
 
 enum slot_state { SLOT_FREE, SLOT_FILLING, SLOT_READY };
 
@@ -206,8 +208,11 @@ static ep_status grow(void **p, size_t n, size_t size, struct ep_err *e)
     size_t bytes;
     free(*p);
     *p = NULL;
-    if (!ep_mul_ok(n, size, &bytes) || !(*p = malloc(bytes ? bytes : 1)))
+    if (!ep_mul_ok(n, size, &bytes) || posix_memalign(p, bytes >= HUGE_PAGE ? HUGE_PAGE : 64, bytes ? bytes : 1)) {
+        *p = NULL;
         return ep_fail(e, EP_E_COMPUTE, "no memory for a block of %zu values: give a smaller --memory", n);
+    }
+    if (bytes >= HUGE_PAGE) madvise(*p, bytes, MADV_HUGEPAGE); /* thousands of page faults less; only advice */
     return EP_OK;
 }
 

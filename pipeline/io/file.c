@@ -68,7 +68,10 @@ static void find_descriptor(struct ep_file *f)
     /* With a user block 1.10 counts addresses from its end in some calls and from the file's start in others. */
     if (H5Pget_userblock(fcpl, &block) < 0 || block) return;
     if (H5Fget_vfd_handle(f->id, fapl, &handle) < 0 || !handle) return;
+    struct stat st;
     memcpy(&f->fd, handle, sizeof f->fd);
+    if (fstat(f->fd, &st)) f->fd = -1;
+    else f->bytes = (size_t)st.st_size;
 }
 
 static ep_status open_hdf5(struct ep_file *f, struct ep_err *e)

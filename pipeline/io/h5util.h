@@ -50,8 +50,8 @@ hid_t ep_h5_dataset(hid_t loc, const char *path); /* < 0 if there is none */
 char **ep_h5_children(hid_t group, size_t max, size_t *n);
 void ep_h5_names_free(char **names);
 
-/* Attributes of an open object. "", "_None_" and "<undefined>" count as absent. Control characters become blanks; a text that is too long is
- * cut between characters. */
+/* Attributes of an open object. "", "_None_" and "<undefined>" count as absent. Control characters become blanks; a
+ * text that is too long is cut between characters. */
 enum ep_h5_got ep_h5_attr_text(hid_t obj, const char *name, char *out, size_t cap);
 char *ep_h5_attr_string(hid_t obj, const char *name); /* malloc'ed, as it stands in the file; NULL unless it is a text */
 enum ep_h5_got ep_h5_attr_num(hid_t obj, const char *name, double *out);

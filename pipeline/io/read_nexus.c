@@ -64,7 +64,7 @@ static bool read_axes(hid_t g, hid_t set, const struct ep_item *it, struct ep_ra
     for (int k = 0; k < it->rank; k++) {
         ax[k].a = (struct ep_axis){.scale = 1, .size = it->dim[k]};
         snprintf(ax[k].a.name, sizeof ax[k].a.name, "axis-%d", k);
-        if (ok && n && names[k][0] && strcmp(names[k], ".")) ok = read_axis(g, names[k], &ax[k], why);
+        if (ok && names && n && names[k][0] && strcmp(names[k], ".")) ok = read_axis(g, names[k], &ax[k], why);
     }
     ep_h5_names_free(names);
     return ok;

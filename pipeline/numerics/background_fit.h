@@ -5,6 +5,11 @@
  * S0 = sum y and S1 = sum y x over the fit channels (x = ln(E/e_ref) or (E-e_ref)/e_ref): the score equations are
  * sum mu = S0 and sum mu x = S1. So theta1 solves one monotone equation, mean_x(theta1) = S1/S0, which does not know the
  * pixel; it also serves dark-subtracted data with negative channels (quasi-likelihood) while S0 > 0.
+ *
+ * Sources. A E^-r, log_ls and two_area: Egerton, Electron Energy-Loss Spectroscopy in the Electron Microscope, 3rd ed.,
+ * section 4.4; two_area in every detail as HyperSpy 1.7.3 (PowerLaw.estimate_parameters). Two powers with fixed exponents
+ * (lcpl) and local averaging: Cueva, Hovden, Mundy, Xin, Muller, Microscopy and Microanalysis 18 (2012) 667. Covariances:
+ * the delta method, theta = L y to first order at the fitted mean.
  */
 #ifndef EP_NUMERICS_BACKGROUND_FIT_H
 #define EP_NUMERICS_BACKGROUND_FIT_H

@@ -42,6 +42,7 @@ static const struct typed typed_m[] = {
     { 59, "Ma1", 5, 929, 100 }, { 59, "Mb", 4, 950, 60 }, { 59, "Mz1", 5, 714, 7 }, { 59, "Mg", 3, 1127, 9 },
     { 60, "Ma1", 5, 978, 100 }, { 60, "Mb", 4, 997, 60 }, { 60, "Mz1", 5, 753, 6 }, { 60, "Mg", 3, 1180, 8 },
 };
+#define FAINTEST 3e-4              /* share of the family below which a line is left out */
 #define TYPED_M_YIELD 0.003        /* of M5 and M4, for the order of the families' strengths alone */
 
 int ep_xray_z(const char *symbol)
@@ -153,7 +154,6 @@ static void add_line(struct ep_xray_family *f, const char *name, int subshell, d
 {
     if (f->n == EP_XRAY_LINES || !(energy >= EP_XRAY_MIN_EV) || !(counts > 0)) return;
     struct ep_xray_line *l = &f->line[f->n++];
-    snprintf(l->name, sizeof l->name, "%s", name);
     *l = (struct ep_xray_line){ .energy = energy, .weight = counts, .subshell = subshell, .alpha = alpha };
     snprintf(l->name, sizeof l->name, "%s", name);
 }
@@ -229,6 +229,12 @@ bool ep_xray_family(int z, char name, double beam_kev, double thickness_mm, stru
         if (out->alpha_energy == 0) out->alpha_energy = l->energy;   /* the stronger one comes first */
     }
     if (!(alpha > 0) || !out->line[0].alpha) return false;
+    size_t kept = 0;
+    for (size_t i = 0; i < out->n; i++)
+        if (out->line[i].alpha || out->line[i].weight > FAINTEST * sum) out->line[kept++] = out->line[i];
+    out->n = kept;
+    sum = 0;
+    for (size_t i = 0; i < out->n; i++) sum += out->line[i].weight;
     for (size_t i = 0; i < out->n; i++) out->line[i].weight /= sum;
     out->strength = alpha * entrance(out->alpha_energy);
     out->prior = name == 'M' || out->alpha_energy < 1000 ? 0.5 : 0.2;

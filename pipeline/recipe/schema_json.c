@@ -131,15 +131,21 @@ static void add_value(struct ep_str *out, const char *s, const char *end, int in
     const char close[2] = {end[-1], 0};
     const bool map = *s == '{';
     ep_str_addn(out, s, 1);
+    bool first = true;
     for (s++; s < end - 1; s++) {   /* s++: over the comma */
-        ep_str_addf(out, "\n%*s", indent + 2, "");
+        const char *next = value_end(s);
+        /* Words of a list fill the line. */
+        const bool same_line = !map && !first && *s != '{' && *s != '[' && column(out) + (size_t)(next - s) + 1 < width;
+        if (same_line) ep_str_add(out, " ");
+        else ep_str_addf(out, "\n%*s", indent + 2, "");
+        first = false;
         if (map) {
             const char *colon = text_end(s);
             ep_str_addn(out, s, (size_t)(colon - s));
             ep_str_add(out, ": ");
             s = colon + 1;
+            next = value_end(s);
         }
-        const char *next = value_end(s);
         add_value(out, s, next, indent + 2, width);
         s = next;
         if (s < end - 1) ep_str_add(out, ",");

@@ -32,13 +32,37 @@ static void add_escaped(struct ep_str *out, const char *text)
     }
 }
 
-/* The texts that stand for a number in this unit: "4.4 keV". */
-static void number_pattern(struct ep_gen *g, const char *unit)
+/* "in_eV", "plain": the definition that says how a number in this unit may be written. */
+static const char *unit_name(struct ep_gen *g, const char *unit)
+{
+    if (!*unit) return "plain";
+    char *name = ep_arena_printf(g->a, "in_%s", unit);
+    for (char *c = name; *c; c++)
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_", *c)) *c = '_';
+    return name;
+}
+
+static void written_in(struct ep_gen *g, const char *unit)
+{
+    size_t i = 0;
+    if (!unit) unit = "";
+    while (i < g->nunits && strcmp(g->unit[i], unit) != 0) i++;
+    if (i == g->nunits) {
+        EP_PUSH(g->unit, g->nunits, g->unit_cap);
+        g->unit[i] = unit;
+    }
+    ep_gen_list(g, "allOf");
+    ep_gen_ref(g, NULL, unit_name(g, unit));
+    ep_gen_close(g, "]");
+}
+
+/* Texts that stand for a number in this unit: "4.4 keV". Says nothing of numbers themselves. */
+static void add_unit(struct ep_gen *g, const char *unit)
 {
     enum ep_dim dim, other;
     struct ep_str b = {0};
     ep_str_add(&b, "^" BLANKS DECIMAL BLANKS);
-    if (unit && *unit) {
+    if (*unit) {
         ep_str_add(&b, "(");
         add_escaped(&b, unit);
         const bool known = ep_unit_lookup(unit, &dim, NULL);
@@ -50,8 +74,15 @@ static void number_pattern(struct ep_gen *g, const char *unit)
         ep_str_add(&b, ")?[ \\t]*");
     }
     ep_str_add(&b, "$");
+    ep_gen_open(g, unit_name(g, unit));
     ep_gen_text(g, "pattern", b.s);
+    ep_gen_close(g, "}");
     ep_str_free(&b);
+}
+
+void ep_schema_units(struct ep_gen *g)
+{
+    for (size_t i = 0; i < g->nunits; i++) add_unit(g, g->unit[i]);
 }
 
 static void number_keys(struct ep_gen *g, const struct ep_param *q)
@@ -65,7 +96,7 @@ static void number_keys(struct ep_gen *g, const struct ep_param *q)
         ep_gen_key(g, "maximum");
         ep_json_num(g->out, q->max);
     }
-    number_pattern(g, q->unit);
+    written_in(g, q->unit);
 }
 
 static void number_items(struct ep_gen *g, const struct ep_param *q)
@@ -128,7 +159,7 @@ static void word_keys(struct ep_gen *g, const struct ep_param *q)
 
 static const char *record_name(struct ep_gen *g, const char *owner, const struct ep_param *q)
 {
-    return ep_arena_printf(g->a, "%s_%s", owner, q->name);
+    return ep_arena_printf(g->a, "%s.%s", owner, q->name);
 }
 
 /* Members of a record, and nothing else. */

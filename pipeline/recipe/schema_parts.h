@@ -7,7 +7,8 @@
 
 #define EP_SCHEMA_NAME "[A-Za-z][A-Za-z0-9_]*"
 
-struct ep_gen { struct ep_str *out; struct ep_arena *a; };
+/* units: those that numbers met so far are in, each once ("" for plain numbers). */
+struct ep_gen { struct ep_str *out; struct ep_arena *a; const char **unit; size_t nunits, unit_cap; };
 
 /* ---- JSON, piece by piece (schema_json.c); each puts the comma that is due before it ---- */
 void ep_gen_key(struct ep_gen *g, const char *name);
@@ -34,7 +35,9 @@ void ep_schema_value(struct ep_gen *g, const char *owner, const struct ep_param 
 void ep_schema_param(struct ep_gen *g, const char *owner, const struct ep_param *q);
 /* Definitions of records that stand in lists of the table, those within others included. */
 void ep_schema_records(struct ep_gen *g, const char *owner, const struct ep_param *table);
+/* Definitions of how a number may be written in each of the units met so far. */
+void ep_schema_units(struct ep_gen *g);
 
-/* ---- steps (schema_step.c): the definitions step and stage_<name> ---- */
+/* ---- steps (schema_step.c): the definitions step, stage_<name>, and what they share ---- */
 void ep_schema_steps(struct ep_gen *g);
 #endif

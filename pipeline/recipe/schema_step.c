@@ -66,8 +66,7 @@ static void add_keep(struct ep_gen *g, const struct ep_stage *s)
         images += s->outputs[i].kind == EP_IMAGE;
     }
     ep_gen_open(g, "keep");
-    ep_gen_text(g, "description", "true: write the spectrum images of this step too; a list: those of these names. All else "
-                                  "is always written.");
+    ep_gen_text(g, "description", "Write the spectrum images of this step too, or those named.");
     if (pattern) {
         ep_gen_fixed(g, "'type':['boolean','string','array'],'items':{'type':'string'}");
     } else if (!images) {
@@ -85,17 +84,25 @@ static void add_keep(struct ep_gen *g, const struct ep_stage *s)
 
 static void add_step_keys(struct ep_gen *g, const struct ep_stage *s, bool series)
 {
-    ep_gen_open(g, "at");
-    ep_gen_text(g, "description", "Compute this step on one run, for all runs that share the other coordinates: min, max, a "
-                                  "value, or a list of which the first that is there counts.");
-    ep_gen_fixed(g, "'allOf':[{'$ref':'#/definitions/run'}]}");
-    if (series) {
-        ep_gen_fixed(g, "'over':{'description':'The coordinate, or coordinates, over which results are collected.',"
-                        "'type':['string','array'],'items':{'type':'string'},'minItems':1,'uniqueItems':true}");
-        ep_gen_fixed(g, "'repeat':{'description':'A collected coordinate whose values are repetitions: their results are "
-                        "averaged.','type':'string'}");
-    }
+    ep_gen_ref(g, "at", "at");
+    if (series) ep_gen_ref(g, "over", "over");
+    if (series) ep_gen_ref(g, "repeat", "repeat");
     add_keep(g, s);
+}
+
+/* Their definitions: no editor shows a description beside a $ref. */
+static void define_step_keys(struct ep_gen *g)
+{
+    ep_gen_open(g, "at");
+    ep_gen_text(g, "description", "Compute this step on one run, for all that share the other coordinates: min, max, a value, "
+                                  "or a list of which the first that is there counts.");
+    ep_gen_fixed(g, "'allOf':[{'$ref':'#/definitions/run'}]}");
+    ep_gen_open(g, "over");
+    ep_gen_text(g, "description", "The coordinate, or coordinates, over which results are collected.");
+    ep_gen_fixed(g, "'type':['string','array'],'items':{'type':'string'},'minItems':1,'uniqueItems':true}");
+    ep_gen_open(g, "repeat");
+    ep_gen_text(g, "description", "A collected coordinate whose values are repetitions: their results are averaged.");
+    ep_gen_fixed(g, "'type':'string'}");
 }
 
 /* Whether param.c leaves a parameter of this name to the step. */
@@ -169,5 +176,6 @@ void ep_schema_steps(struct ep_gen *g)
         ep_gen_close(g, "}");
     }
     ep_gen_close(g, "]}");
+    define_step_keys(g);
     for (size_t i = 0; ep_stages[i]; i++) add_stage(g, ep_stages[i]);
 }
