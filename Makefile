@@ -50,10 +50,12 @@ LINK_sanitize  := -fsanitize=address,undefined
 Q   := $(if $(V),,@)
 say  = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2))
 
-LIB_PKGS := hdf5-serial openblas lapacke yaml-0.1 libdeflate libxxhash
+# OpenBLAS and LAPACKE are loaded when a matrix needs them (pipeline/numerics/blas_load.c): headers only here.
+LIB_PKGS := hdf5-serial yaml-0.1 libdeflate libxxhash libxrl
+HEADER_PKGS := openblas lapacke
 # $(call ask,NAME,WORDS): pkg-config is asked once, when a recipe first needs the answer.
 ask = $(eval $(1) := $$(shell pkg-config $(2)))$($(1))
-LIB_CFLAGS  = $(call ask,LIB_CFLAGS,--cflags $(LIB_PKGS))
+LIB_CFLAGS  = $(call ask,LIB_CFLAGS,--cflags $(LIB_PKGS) $(HEADER_PKGS))
 LIB_LIBS    = $(call ask,LIB_LIBS,--libs $(LIB_PKGS))
 SIM_LIBS    = $(call ask,SIM_LIBS,--libs hdf5-serial)
 UNIT_CFLAGS = $(call ask,UNIT_CFLAGS,--cflags cmocka)

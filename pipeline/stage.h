@@ -133,5 +133,8 @@ struct ep_stage {
 
     /* out[i] is allocated for maps, profiles, spectra; curves and tables are made by the stage. NULL: not wanted (never for those). */
     ep_status (*whole)(const void *plan, const struct ep_prepare *p, struct ep_signal **out, struct ep_err *e);
+
+    /* The output that another name stands for ("Ti": "Ti_Ka"), after declare; NULL: none. The hook itself may be NULL. */
+    const char *(*output_alias)(const struct ep_declare *d, const char *name);
 };
 #endif

@@ -3,7 +3,7 @@
 #include <string.h>
 
 extern const struct ep_stage ep_stage_crop, ep_stage_rebin, ep_stage_align, ep_stage_background, ep_stage_integrate,
-    ep_stage_sum_spectrum, ep_stage_collect;
+    ep_stage_sum_spectrum, ep_stage_eds_lines, ep_stage_collect;
 
 const struct ep_stage *const ep_stages[] = {
     &ep_stage_crop,
@@ -12,6 +12,7 @@ const struct ep_stage *const ep_stages[] = {
     &ep_stage_background,
     &ep_stage_integrate,
     &ep_stage_sum_spectrum,
+    &ep_stage_eds_lines,
     &ep_stage_collect,
     NULL
 };

@@ -5,6 +5,7 @@
  */
 #include "hspy_write.h"
 
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -58,6 +59,37 @@ size_t sim_dtype_size(const char *dtype)
     struct dtype type;
     bool big;
     return find_dtype(dtype, &type, &big) ? type.size : 0;
+}
+
+#define STORE(type, convert)                                   \
+    do {                                                       \
+        type *to = (type *)target;                             \
+        for (size_t i = 0; i < n; i++) {                       \
+            to[i] = (type)convert(line[i]);                    \
+        }                                                      \
+    } while (0)
+
+void sim_store(const char *dtype, const double *line, size_t n, void *target)
+{
+    const char *name = dtype[0] == '>' || dtype[0] == '<' ? dtype + 1 : dtype;
+    int size = name[1] - '0';
+    if (name[0] == 'f' && size == 4) {
+        STORE(float, );
+    } else if (name[0] == 'f') {
+        STORE(double, );
+    } else if (name[0] == 'u' && size == 1) {
+        STORE(uint8_t, rint);
+    } else if (name[0] == 'u' && size == 2) {
+        STORE(uint16_t, rint);
+    } else if (name[0] == 'u') {
+        STORE(uint32_t, rint);
+    } else if (size == 1) {
+        STORE(int8_t, rint);
+    } else if (size == 2) {
+        STORE(int16_t, rint);
+    } else {
+        STORE(int32_t, rint);
+    }
 }
 
 void sim_hdf5_start(void)
@@ -149,38 +181,81 @@ static bool put_axis(hid_t experiment, int index, const char *name, const char *
     bool ok = put_text(group, "_type", "UniformDataAxis") && put_text(group, "name", name) &&
               put_text(group, "units", units) && put_number(group, "scale", scale) &&
               put_number(group, "offset", offset) && put_integer(group, "size", (int64_t)size) &&
-              put_bool(group, "navigate", navigate) && put_bool(group, "is_binned", !navigate);
+              put_bool(group, "navigate", navigate) && put_bool(group, "is_binned", index == 2);
     return close_group(group) && ok;
+}
+
+/* Closes in reverse order, whether all were made or not. */
+static bool close_groups(const hid_t *groups, size_t n)
+{
+    bool ok = true;
+    while (n > 0) {
+        ok = close_group(groups[--n]) && ok;
+    }
+    return ok;
+}
+
+static bool put_eels(hid_t detector, const struct sim_image *image)
+{
+    hid_t eels = new_group(detector, "EELS");
+    bool ok = eels >= 0 && put_number(eels, "collection_angle", image->collection_mrad);
+    ok = ok && (image->dwell_s <= 0.0 || put_number(eels, "dwell_time", image->dwell_s));
+    return close_group(eels) && ok;
+}
+
+static bool put_eds(hid_t tem, hid_t detector, const struct sim_image *image)
+{
+    hid_t stage = new_group(tem, "Stage");
+    hid_t eds = stage < 0 ? -1 : new_group(detector, "EDS");
+    bool ok = eds >= 0 && put_number(stage, "tilt_alpha", 0.0) &&
+              put_text(eds, "detector_type", "SDD") &&
+              put_number(eds, "energy_resolution_MnKa", image->mnka_ev) &&
+              put_number(eds, "elevation_angle", image->elevation_degree) &&
+              put_number(eds, "azimuth_angle", 45.0);
+    ok = ok && (image->dwell_s <= 0.0 || (put_number(eds, "live_time", image->dwell_s) &&
+                                          put_number(eds, "real_time", 1.1 * image->dwell_s)));
+    ok = close_group(eds) && ok;
+    return close_group(stage) && ok;
 }
 
 static bool put_metadata(hid_t experiment, const struct sim_image *image)
 {
+    static const char *const types[] = {"EELS", "EDS_TEM", ""};
     hid_t metadata = new_group(experiment, "metadata");
     hid_t general = metadata < 0 ? -1 : new_group(metadata, "General");
     hid_t signal = metadata < 0 ? -1 : new_group(metadata, "Signal");
     hid_t instrument = metadata < 0 ? -1 : new_group(metadata, "Acquisition_instrument");
     hid_t tem = instrument < 0 ? -1 : new_group(instrument, "TEM");
     hid_t detector = tem < 0 ? -1 : new_group(tem, "Detector");
-    hid_t eels = detector < 0 ? -1 : new_group(detector, "EELS");
-    bool ok = general >= 0 && signal >= 0 && eels >= 0;
+    bool ok = general >= 0 && signal >= 0 && detector >= 0;
     ok = ok && put_text(general, "title", image->title);
-    ok = ok && put_text(signal, "signal_type", "EELS");
+    ok = ok && put_text(signal, "signal_type", types[image->kind]);
     ok = ok && put_text(signal, "quantity", "Intensity (counts)");
     ok = ok && put_number(tem, "beam_energy", image->beam_kev);
     ok = ok && put_number(tem, "convergence_angle", image->convergence_mrad);
     ok = ok && (image->current_na <= 0.0 || put_number(tem, "beam_current", image->current_na));
-    ok = ok && put_number(eels, "collection_angle", image->collection_mrad);
-    ok = ok && (image->dwell_s <= 0.0 || put_number(eels, "dwell_time", image->dwell_s));
-    const hid_t groups[] = {eels, detector, tem, instrument, signal, general, metadata};
-    for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++) {
-        ok = close_group(groups[i]) && ok;
-    }
+    ok = ok && (image->kind != SIM_KIND_EELS || put_eels(detector, image));
+    ok = ok && (image->kind != SIM_KIND_EDS || put_eds(tem, detector, image));
+    const hid_t groups[] = {metadata, general, signal, instrument, tem, detector};
+    ok = close_groups(groups, sizeof groups / sizeof groups[0]) && ok;
     hid_t original = new_group(experiment, "original_metadata");
     hid_t simulated = original < 0 ? -1 : new_group(original, "simulate");
     ok = ok && simulated >= 0 && put_integer(simulated, "version", SIM_VERSION) &&
          put_integer(simulated, "seed", (int64_t)image->seed);
     ok = close_group(simulated) && ok;
     return close_group(original) && ok;
+}
+
+static bool put_axes(hid_t experiment, const struct sim_image *image)
+{
+    double nm = image->pixel_nm, ev = image->kind == SIM_KIND_EDS ? 1e3 : 1.0;
+    bool navigate = image->kind != SIM_KIND_PICTURE;
+    bool ok = put_axis(experiment, 0, "y", "nm", nm, image->y0_nm, image->ny, navigate) &&
+              put_axis(experiment, 1, "x", "nm", nm, image->x0_nm, image->nx, navigate);
+    return ok && (!navigate ||
+                  put_axis(experiment, 2, ev > 1.0 ? "Energy" : "Energy loss",
+                           ev > 1.0 ? "keV" : "eV", image->scale_ev / ev, image->offset_ev / ev,
+                           image->nchannels, false));
 }
 
 /* ---- files ---- */
@@ -213,6 +288,11 @@ static int open_temporary(struct sim_file *file, const char *path, struct sim_er
     return SIM_OK;
 }
 
+static int rank_of(const struct sim_image *image)
+{
+    return image->kind == SIM_KIND_PICTURE ? 2 : 3;
+}
+
 static bool set_layout(hid_t creation, const struct sim_image *image)
 {
     if (H5Pset_obj_track_times(creation, false) < 0) {
@@ -227,7 +307,7 @@ static bool set_layout(hid_t creation, const struct sim_image *image)
         chunk[0] = chunk[1] = 1;
         chunk[2] = image->nchannels;
     }
-    bool ok = H5Pset_chunk(creation, 3, chunk) >= 0 &&
+    bool ok = H5Pset_chunk(creation, rank_of(image), chunk) >= 0 &&
               H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER) >= 0;
     if (image->compress) {
         ok = ok && H5Pset_shuffle(creation) >= 0 && H5Pset_deflate(creation, 1) >= 0;
@@ -240,7 +320,7 @@ static hid_t new_image_dataset(hid_t group, const struct sim_image *image,
 {
     hid_t dataset = -1;
     hsize_t shape[3] = {image->ny, image->nx, image->nchannels};
-    hid_t space = H5Screate_simple(3, shape, NULL);
+    hid_t space = H5Screate_simple(rank_of(image), shape, NULL);
     hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
     if (space >= 0 && creation >= 0 && set_layout(creation, image)) {
         dataset = H5Dcreate2(group, "data", big ? type->big : type->little, space, H5P_DEFAULT,
@@ -274,11 +354,7 @@ int sim_image_create(struct sim_file *file, const struct sim_image *image, struc
         file->dataset = new_image_dataset(experiment, image, &type, big);
         ok = file->dataset >= 0;
     }
-    double nm = image->pixel_nm;
-    ok = ok && put_axis(experiment, 0, "y", "nm", nm, 0.0, image->ny, true);
-    ok = ok && put_axis(experiment, 1, "x", "nm", nm, 0.0, image->nx, true);
-    ok = ok && put_axis(experiment, 2, "Energy loss", "eV", image->scale_ev, image->offset_ev,
-                        image->nchannels, false);
+    ok = ok && put_axes(experiment, image);
     ok = ok && put_metadata(experiment, image);
     ok = close_group(experiment) && ok;
     ok = close_group(experiments) && ok;
@@ -295,10 +371,11 @@ int sim_image_rows(struct sim_file *file, size_t y0, size_t ny, const void *valu
     bool ok = false;
     hid_t memory = -1;
     hid_t space = H5Dget_space(file->dataset);
-    hsize_t shape[3];
-    if (space >= 0 && H5Sget_simple_extent_dims(space, shape, NULL) == 3) {
+    hsize_t shape[3] = {0, 0, 0};
+    int rank = space < 0 ? 0 : H5Sget_simple_extent_ndims(space);
+    if ((rank == 2 || rank == 3) && H5Sget_simple_extent_dims(space, shape, NULL) == rank) {
         hsize_t start[3] = {y0, 0, 0}, count[3] = {ny, shape[1], shape[2]};
-        memory = H5Screate_simple(3, count, NULL);
+        memory = H5Screate_simple(rank, count, NULL);
         ok = memory >= 0 &&
              H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
              H5Dwrite(file->dataset, file->memory_type, memory, space, H5P_DEFAULT, values) >= 0;

@@ -1,6 +1,6 @@
 /*
- * Writes one spectrum image as HyperSpy's HDF5 (.hspy), rows at a time, and plain HDF5 files
- * with truth maps. A file appears under its name only when it is complete. HDF5 is not
+ * Writes one spectrum image or picture as HyperSpy's HDF5 (.hspy), rows at a time, and plain
+ * HDF5 files with truth maps. A file appears under its name only when it is complete. HDF5 is not
  * re-entrant: the caller sees to it that one thread at a time is in here.
  */
 #ifndef SIM_HSPY_WRITE_H
@@ -11,15 +11,21 @@
 
 #include "simulate.h"
 
+/* What is written: energy losses (eV), X-rays (keV), or a picture without an energy axis. */
+enum sim_kind { SIM_KIND_EELS, SIM_KIND_EDS, SIM_KIND_PICTURE };
+
 struct sim_image {
     const char *path, *title;
-    size_t ny, nx, nchannels;
-    double pixel_nm, offset_ev, scale_ev;
+    enum sim_kind kind;
+    size_t ny, nx, nchannels;       /* nchannels 0: a picture */
+    double pixel_nm, y0_nm, x0_nm;  /* the centre of pixel (0, 0) */
+    double offset_ev, scale_ev;     /* in eV for X-rays too */
     const char *dtype; /* as numpy writes it: "u2", ">f4", ...; little-endian without a sign */
     enum sim_layout layout;
     bool compress;                  /* shuffle and deflate 1 */
     double dwell_s, current_na;     /* 0: unknown, not written */
     double beam_kev, convergence_mrad, collection_mrad;
+    double mnka_ev, elevation_degree; /* X-rays: as the detector's maker states them */
     uint64_t seed;
 };
 
@@ -33,6 +39,9 @@ bool sim_dtype_known(const char *dtype);
 /* Largest count the type holds exactly; its bytes per value. */
 double sim_dtype_largest(const char *dtype);
 size_t sim_dtype_size(const char *dtype);
+
+/* One spectrum into a type. Integers take whole counts: noise-free ones are rounded. */
+void sim_store(const char *dtype, const double *line, size_t n, void *target);
 
 /* Call once before anything else in here. */
 void sim_hdf5_start(void);

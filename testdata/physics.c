@@ -49,6 +49,12 @@ const struct sim_material sim_materials[SIM_HOSTS] = {
         .density_g_cm3 = 5.0,
         .background_per_nm_ev = 1.7e-7, .background_exponent = 2.8, /* scenario */
     },
+    /* SrTiO3, cubic a = 0.3905 nm: 27.9 mol/L. */
+    [SIM_STO] = {
+        .name = "sto", .formula = "SrTiO3", .units_mol_l = 27.9, .oxygen_mol_l = 83.7,
+        .ti_mol_l = 27.9, .sr_mol_l = 27.9, .density_g_cm3 = 5.12,
+        .background_per_nm_ev = 1.5e-7, .background_exponent = 2.9, /* scenario */
+    },
 };
 
 struct peak {
@@ -179,13 +185,14 @@ double sim_valence(enum sim_host host, double e_ev)
 {
     /* NCM: volume plasmon near 23 eV as in other layered LiMO2, interband shoulders (scenario).
      * LLTO: like SrTiO3 and other titanates: interband 6-14 eV, A-site semicore (La 5p) near 21
-     * and the plasmon near 29.5 eV, whose double stands at 59 eV under Li K. Widths and shares
-     * are scenario numbers. */
+     * and the plasmon near 29.5 eV, whose double stands at 59 eV under Li K. SrTiO3: Sr 4p
+     * near 24 eV, plasmon near 30 eV. Widths and shares are scenario numbers. */
     static const struct plasmon terms[SIM_HOSTS][4] = {
         [SIM_NCM] = {{6.5, 3.5, 0.04}, {11.0, 6.0, 0.10}, {23.3, 10.0, 0.86}},
         [SIM_LLTO] = {{6.8, 3.0, 0.03}, {13.8, 5.5, 0.13}, {21.0, 6.0, 0.20}, {29.5, 8.5, 0.64}},
+        [SIM_STO] = {{6.6, 2.8, 0.03}, {13.3, 5.0, 0.13}, {24.0, 6.0, 0.16}, {30.2, 8.0, 0.68}},
     };
-    static const double gap_ev[SIM_HOSTS] = {1.0, 3.3}; /* scenario; 3.3 eV as in titanates */
+    static const double gap_ev[SIM_HOSTS] = {1.0, 3.3, 3.2}; /* scenario; as in titanates */
     if (e_ev <= gap_ev[host]) {
         return 0.0;
     }

@@ -16,14 +16,15 @@
 /* mol/L to atoms per nm^3 */
 #define SIM_PER_NM3 0.602214076
 
-enum sim_host { SIM_NCM, SIM_LLTO, SIM_HOSTS };
+enum sim_host { SIM_NCM, SIM_LLTO, SIM_STO, SIM_HOSTS };
 
 struct sim_material {
     const char *name, *formula;
     double units_mol_l;    /* formula units */
     double lithium_mol_l;  /* as grown */
     double oxygen_mol_l;
-    double ti_mol_l, la_mol_l, tm_mol_l; /* tm: Mn + Co + Ni, one third each */
+    double ti_mol_l, la_mol_l, sr_mol_l;
+    double tm_mol_l;       /* Mn + Co + Ni, one third each */
     double density_g_cm3;
     double background_per_nm_ev; /* O K range: probability per nm and eV at 500 eV */
     double background_exponent;

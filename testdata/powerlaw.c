@@ -45,38 +45,6 @@ static void expect(const struct sim_powerlaw *p, double amplitude, size_t x, dou
     }
 }
 
-/* One spectrum into the file's type. Integers take whole counts: noise-free ones are rounded. */
-#define STORE(type, convert)                                   \
-    do {                                                       \
-        type *to = (type *)(void *)target;                     \
-        for (size_t i = 0; i < n; i++) {                       \
-            to[i] = (type)convert(line[i]);                    \
-        }                                                      \
-    } while (0)
-
-static void store(const char *dtype, const double *line, size_t n, unsigned char *target)
-{
-    const char *name = dtype[0] == '>' || dtype[0] == '<' ? dtype + 1 : dtype;
-    int size = name[1] - '0';
-    if (name[0] == 'f' && size == 4) {
-        STORE(float, );
-    } else if (name[0] == 'f') {
-        STORE(double, );
-    } else if (name[0] == 'u' && size == 1) {
-        STORE(uint8_t, rint);
-    } else if (name[0] == 'u' && size == 2) {
-        STORE(uint16_t, rint);
-    } else if (name[0] == 'u') {
-        STORE(uint32_t, rint);
-    } else if (size == 1) {
-        STORE(int8_t, rint);
-    } else if (size == 2) {
-        STORE(int16_t, rint);
-    } else {
-        STORE(int32_t, rint);
-    }
-}
-
 static void *fill_rows(void *argument)
 {
     const struct rows *rows = argument;
@@ -94,7 +62,7 @@ static void *fill_rows(void *argument)
                 }
                 line = rows->line;
             }
-            store(p->dtype, line, n, rows->values + (y * p->nx + x) * bytes);
+            sim_store(p->dtype, line, n, rows->values + (y * p->nx + x) * bytes);
         }
     }
     return NULL;

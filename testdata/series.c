@@ -1,7 +1,7 @@
 /*
- * `simulate series`: for each sample and temperature a folder with three spectrum images and
- * their truth. Threads take whole runs; a run's bytes depend on the seed, its own sample and
- * temperature and the size of the image alone.
+ * `simulate series`: for each sample and temperature a folder with the spectrum images and
+ * pictures of two scans, and their truth. Threads take whole runs; a run's bytes depend on the
+ * seed, its own sample and temperature, the size of the images and the options alone.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "detector.h"
+#include "eds.h"
 #include "hspy_write.h"
 #include "physics.h"
 #include "rng.h"
@@ -18,9 +20,12 @@
 #include "spectra.h"
 #include "truth.h"
 
-enum { RUN_FILES = 5 };
-static const char *const run_files[RUN_FILES] = {"ll.hspy", "li.hspy", "o.hspy", "truth.h5",
-                                                 "truth.json"};
+/* The first SIM_RANGES are those of sim_ranges. */
+enum { FILE_EDS = SIM_RANGES, FILE_HAADF_EELS, FILE_HAADF_EDS, FILE_MAPS, FILE_TEXT, RUN_FILES };
+static const char *const run_files[RUN_FILES] = {
+    "ll.hspy", "li.hspy", "o.hspy", "eds.hspy", "haadf_eels.hspy", "haadf_eds.hspy", "truth.h5",
+    "truth.json",
+};
 
 /* Shared by the threads: `next` and HDF5 under the lock, the rest constant. */
 struct job {
@@ -66,7 +71,7 @@ static void draw(const struct sim_run *run, int range, size_t y, size_t x,
 }
 
 static int render(const struct sim_library *library, const struct sim_scene *scene, double dose,
-                  uint32_t *counts[SIM_RANGES], struct sim_err *err)
+                  uint32_t *const counts[], struct sim_err *err)
 {
     size_t nfine = library->low.n > library->core.n ? library->low.n : library->core.n;
     double *fine = malloc(nfine * sizeof *fine);
@@ -124,100 +129,156 @@ static const char *narrow(uint32_t *counts, size_t n)
     return "u2";
 }
 
-static int write_image(const struct sim_series *series, const struct sim_scene *scene, int range,
-                       const char *path, const char *dtype, const void *counts,
-                       struct sim_err *err)
+/* All that a run's files are written from. */
+struct products {
+    struct sim_scene eels, eds;
+    struct sim_responses responses;
+    uint32_t *counts[SIM_RANGES + 1]; /* the last: X-rays */
+    uint16_t *haadf[SIM_SCANS];
+    double *maps;
+};
+
+static void describe(const struct sim_series *series, const struct products *p, int file,
+                     struct sim_image *image)
 {
-    const struct sim_range *r = &sim_ranges[range];
-    char title[80];
-    snprintf(title, sizeof title, "%s %d degC %s", sim_sample_names[scene->run.sample],
-             scene->run.temperature_c, r->title);
-    struct sim_image image = {
-        .path = path, .title = title, .ny = scene->ny, .nx = scene->nx,
-        .nchannels = r->nchannels, .pixel_nm = SIM_PIXEL_NM, .offset_ev = r->offset_ev,
-        .scale_ev = r->scale_ev, .dtype = dtype, .layout = SIM_CHUNKED, .compress = true,
-        .dwell_s = r->dwell_s * series->dose, .current_na = scene->run.current_na,
-        .beam_kev = SIM_BEAM_KEV, .convergence_mrad = SIM_CONVERGENCE_MRAD,
-        .collection_mrad = SIM_COLLECTION_MRAD, .seed = series->seed,
+    bool eels = file < SIM_RANGES || file == FILE_HAADF_EELS;
+    const struct sim_grid *grid = eels ? &p->eels.grid : &p->eds.grid;
+    *image = (struct sim_image){
+        .kind = file < SIM_RANGES ? SIM_KIND_EELS
+                : file == FILE_EDS ? SIM_KIND_EDS : SIM_KIND_PICTURE,
+        .ny = grid->ny, .nx = grid->nx, .pixel_nm = grid->pixel_nm, .y0_nm = grid->origin_y_nm,
+        .x0_nm = grid->origin_x_nm, .layout = SIM_CHUNKED, .compress = true,
+        .current_na = p->eels.run.current_na, .beam_kev = SIM_BEAM_KEV,
+        .convergence_mrad = SIM_CONVERGENCE_MRAD, .collection_mrad = SIM_COLLECTION_MRAD,
+        .mnka_ev = SIM_EDS_NOMINAL_MNKA_EV, .elevation_degree = SIM_EDS_ELEVATION_DEGREE,
+        .seed = series->seed,
     };
-    struct sim_file file;
-    if (sim_image_create(&file, &image, err) != SIM_OK) {
+    if (file < SIM_RANGES) {
+        image->nchannels = sim_ranges[file].nchannels;
+        image->offset_ev = sim_ranges[file].offset_ev;
+        image->scale_ev = sim_ranges[file].scale_ev;
+        image->dwell_s = sim_ranges[file].dwell_s * series->dose;
+    } else if (file == FILE_EDS) {
+        image->nchannels = p->responses.detector.nchannels;
+        image->offset_ev = 1e3 * p->responses.detector.offset_kev;
+        image->scale_ev = 1e3 * p->responses.detector.scale_kev;
+        image->dwell_s = SIM_EDS_DWELL_S * series->dose * series->eds.dose;
+    }
+}
+
+static int write_image(const struct sim_series *series, const struct products *p, int file,
+                       const char *path, const char *dtype, struct sim_err *err)
+{
+    const struct sim_run *run = &p->eels.run;
+    struct sim_image image;
+    struct sim_file out;
+    char title[80];
+    describe(series, p, file, &image);
+    snprintf(title, sizeof title, "%s %d degC %s", sim_sample_names[run->sample],
+             run->temperature_c, file < SIM_RANGES ? sim_ranges[file].title
+                                 : file == FILE_EDS ? "EDS"
+                                 : file == FILE_HAADF_EELS ? "HAADF of EELS" : "HAADF of EDS");
+    image.path = path;
+    image.title = title;
+    image.dtype = dtype;
+    const void *values = file <= FILE_EDS ? (const void *)p->counts[file]
+                                          : p->haadf[file - FILE_HAADF_EELS];
+    if (sim_image_create(&out, &image, err) != SIM_OK) {
         return err->code;
     }
-    if (sim_image_rows(&file, 0, scene->ny, counts, err) != SIM_OK) {
-        sim_file_abandon(&file);
+    if (sim_image_rows(&out, 0, image.ny, values, err) != SIM_OK) {
+        sim_file_abandon(&out);
         return err->code;
     }
-    return sim_file_finish(&file, err);
+    return sim_file_finish(&out, err);
 }
 
 /* ---- runs ---- */
 
-static int write_run(struct job *job, const struct sim_scene *scene, size_t run,
-                     uint32_t *counts[SIM_RANGES], double *maps, struct sim_err *err)
+static int write_run(struct job *job, struct products *p, size_t run, struct sim_err *err)
 {
     const struct sim_series *series = job->series;
-    const char *dtype[SIM_RANGES];
+    const struct sim_truth truth = {series, job->library, &p->eels, &p->eds, &p->responses};
+    const char *dtype[FILE_MAPS] = {"u2", "u2", "u2", "u2", "u2", "u2"};
     char path[4096];
-    for (int range = 0; range < SIM_RANGES; range++) {
-        dtype[range] = narrow(counts[range],
-                              scene->ny * scene->nx * sim_ranges[range].nchannels);
+    for (int file = 0; file <= FILE_EDS; file++) {
+        struct sim_image image;
+        describe(series, p, file, &image);
+        dtype[file] = narrow(p->counts[file], image.ny * image.nx * image.nchannels);
     }
     pthread_mutex_lock(&job->lock);
-    for (int range = 0; range < SIM_RANGES && err->code == SIM_OK; range++) {
-        if (run_path(path, sizeof path, series, run, run_files[range], err) == SIM_OK) {
-            write_image(series, scene, range, path, dtype[range], counts[range], err);
+    for (int file = 0; file < FILE_MAPS && err->code == SIM_OK; file++) {
+        if (run_path(path, sizeof path, series, run, run_files[file], err) == SIM_OK) {
+            write_image(series, p, file, path, dtype[file], err);
         }
     }
     if (err->code == SIM_OK &&
-        run_path(path, sizeof path, series, run, "truth.h5", err) == SIM_OK) {
-        sim_truth_write_maps(series, job->library, scene, path, maps, err);
+        run_path(path, sizeof path, series, run, run_files[FILE_MAPS], err) == SIM_OK) {
+        sim_truth_write_maps(&truth, path, p->maps, err);
     }
     pthread_mutex_unlock(&job->lock);
     if (err->code == SIM_OK &&
-        run_path(path, sizeof path, series, run, "truth.json", err) == SIM_OK) {
-        sim_truth_write_text(series, job->library, scene, path, err);
+        run_path(path, sizeof path, series, run, run_files[FILE_TEXT], err) == SIM_OK) {
+        sim_truth_write_text(&truth, path, err);
     }
     return err->code;
+}
+
+static int allocate(struct products *p, struct sim_err *err)
+{
+    size_t neels = p->eels.ny * p->eels.nx, neds = p->eds.ny * p->eds.nx;
+    bool complete = true;
+    for (int range = 0; range < SIM_RANGES; range++) {
+        p->counts[range] = malloc(neels * sim_ranges[range].nchannels * sizeof *p->counts[range]);
+        complete = complete && p->counts[range] != NULL;
+    }
+    p->counts[FILE_EDS] = calloc(neds * p->responses.detector.nchannels,
+                                 sizeof *p->counts[FILE_EDS]);
+    p->haadf[SIM_SCAN_EELS] = malloc(neels * sizeof *p->haadf[SIM_SCAN_EELS]);
+    p->haadf[SIM_SCAN_EDS] = malloc(neds * sizeof *p->haadf[SIM_SCAN_EDS]);
+    p->maps = malloc(SIM_TRUTH_MAPS * neels * sizeof *p->maps);
+    complete = complete && p->counts[FILE_EDS] != NULL && p->haadf[SIM_SCAN_EELS] != NULL &&
+               p->haadf[SIM_SCAN_EDS] != NULL && p->maps != NULL;
+    return complete ? SIM_OK
+                    : sim_fail(err, SIM_FAILED, "no memory for a run of %zu and %zu pixels",
+                               neels, neds);
 }
 
 static int make_run(struct job *job, size_t run, struct sim_err *err)
 {
     const struct sim_series *series = job->series;
-    size_t npixels = series->ny * series->nx;
     struct sim_run numbers = sim_run_of(
         (enum sim_sample)series->samples[run / series->ntemperatures],
-        series->temperatures[run % series->ntemperatures], series->seed, series->ny, series->nx);
-    struct sim_scene scene = {.column = NULL};
-    uint32_t *counts[SIM_RANGES] = {NULL, NULL, NULL};
-    double *maps = NULL;
+        series->temperatures[run % series->ntemperatures], series);
+    struct products p;
     char path[4096];
 
-    if (run_path(path, sizeof path, series, run, "", err) != SIM_OK ||
-        sim_make_folder(path, err) != SIM_OK ||
-        sim_scene_make(&scene, &numbers, series->ny, series->nx, err) != SIM_OK) {
-        goto out;
+    memset(&p, 0, sizeof p);
+    if (run_path(path, sizeof path, series, run, "", err) == SIM_OK &&
+        sim_make_folder(path, err) == SIM_OK &&
+        sim_scene_make(&p.eels, &numbers, SIM_SCAN_EELS, err) == SIM_OK &&
+        sim_scene_make(&p.eds, &numbers, SIM_SCAN_EDS, err) == SIM_OK &&
+        sim_responses_make(&p.responses, &numbers.detector, err) == SIM_OK &&
+        allocate(&p, err) == SIM_OK) {
+        sim_truth_evaluate(job->library, &p.eels, series->dose, p.maps);
+        sim_eds_render(&p.responses, &p.eds, series->dose * series->eds.dose,
+                       p.counts[FILE_EDS]);
+        sim_haadf_render(&p.eels, p.haadf[SIM_SCAN_EELS]);
+        sim_haadf_render(&p.eds, p.haadf[SIM_SCAN_EDS]);
+        if (render(job->library, &p.eels, series->dose, p.counts, err) == SIM_OK) {
+            write_run(job, &p, run, err);
+        }
     }
-    maps = malloc(SIM_TRUTH_MAPS * npixels * sizeof *maps);
-    bool complete = maps != NULL;
-    for (int range = 0; range < SIM_RANGES; range++) {
-        counts[range] = malloc(npixels * sim_ranges[range].nchannels * sizeof *counts[range]);
-        complete = complete && counts[range] != NULL;
+    for (int file = 0; file <= FILE_EDS; file++) {
+        free(p.counts[file]);
     }
-    if (!complete) {
-        sim_fail(err, SIM_FAILED, "no memory for a run of %zu pixels", npixels);
-        goto out;
+    for (int scan = 0; scan < SIM_SCANS; scan++) {
+        free(p.haadf[scan]);
     }
-    sim_truth_evaluate(job->library, &scene, series->dose, maps);
-    if (render(job->library, &scene, series->dose, counts, err) == SIM_OK) {
-        write_run(job, &scene, run, counts, maps, err);
-    }
-out:
-    for (int range = 0; range < SIM_RANGES; range++) {
-        free(counts[range]);
-    }
-    free(maps);
-    sim_scene_free(&scene);
+    free(p.maps);
+    sim_responses_free(&p.responses);
+    sim_scene_free(&p.eels);
+    sim_scene_free(&p.eds);
     return err->code;
 }
 
@@ -274,9 +335,18 @@ static int run_workers(struct job *job, struct sim_err *err)
 
 static int make_stamp(const struct sim_series *series, char *stamp, size_t size)
 {
-    int n = snprintf(stamp, size, "simulate series\nversion %d\nseed %llu\npixels %zu,%zu\n"
-                     "dose %.17g\nruns", SIM_VERSION, (unsigned long long)series->seed,
-                     series->ny, series->nx, series->dose);
+    const struct sim_specimen *s = &series->specimen;
+    const struct sim_eds_series *e = &series->eds;
+    int n = snprintf(stamp, size,
+                     "simulate series\nversion %d\nseed %llu\npixels %zu,%zu\ndose %.17g\n"
+                     "eds %zu,%zu dose %.17g offset %.17g gain %.17g width %.17g tail %.17g\n"
+                     "profile %s waves %.17g,%.17g tilt %.17g drift %.17g%s%s\nruns",
+                     SIM_VERSION, (unsigned long long)series->seed, series->ny, series->nx,
+                     series->dose, e->ny, e->nx, e->dose, e->offset_error_ev, e->gain_error,
+                     e->width_error_ev, e->tail, sim_profile_names[s->profile],
+                     s->wavy ? s->wave_nm : 0.0, s->wavy ? s->wavelength_nm : 0.0,
+                     s->tilt_degree, s->drift, s->no_diffusion ? " no diffusion" : "",
+                     s->flip ? " flipped" : "");
     for (size_t i = 0; i < series->nsamples && n < (int)size; i++) {
         n += snprintf(stamp + n, size - (size_t)n, " %s", sim_sample_names[series->samples[i]]);
     }

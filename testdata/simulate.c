@@ -5,7 +5,6 @@
  */
 #include "simulate.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -14,19 +13,35 @@
 
 #include "hspy_write.h"
 #include "scene.h"
+#include "words.h"
 
 static const char usage[] =
     "usage: simulate series DIR [options]\n"
     "       simulate powerlaw FILE [options]\n"
+    "       simulate eds FILE [options]\n"
     "\n"
-    "series writes DIR/{sample}/{temperature}C/{ll,li,o}.hspy, truth.h5 and truth.json.\n"
+    "series writes DIR/{sample}/{temperature}C/{ll,li,o,eds,haadf_eels,haadf_eds}.hspy, truth.h5\n"
+    "and truth.json.\n"
     "  --seed N            default 1\n"
-    "  --pixels NY,NX      default 28,72\n"
+    "  --pixels NY,NX      of the EELS scans, default 28,72\n"
     "  --dose F            factor on all dwell times, default 1\n"
     "  --samples A,B       of ncm003, ncm104; default both\n"
     "  --temperatures T,T  degC, whole numbers; default 25,100,200,300,400,450,550,700\n"
     "  --if-missing        do nothing when the same series stands there complete\n"
     "  --threads N         default: the processors at hand; changes no byte\n"
+    "  --interface WORD    straight (default) or wavy\n"
+    "  --wave-amplitude NM, --wavelength NM   of a wavy one, default 1 and 12\n"
+    "  --tilt DEG          of the boundary, default 6 (ncm003) and -4 (ncm104)\n"
+    "  --profile WORD      of Ti and La: erfc (default), one-sided, interphase\n"
+    "  --no-diffusion      Ti, La, Mn, Co, Ni stay where they are; lithium moves\n"
+    "  --flip              mirrors the specimen: NCM at low x\n"
+    "  --drift F           factor on the drift between scans, default 1\n"
+    "  --eds-pixels NY,NX  default 32,112\n"
+    "  --eds-dose F        factor on the live time of the X-ray scans, default 1\n"
+    "  --eds-offset-error EV, --eds-gain-error F, --eds-width-error EV\n"
+    "                      of the X-ray axis and of the width at Mn Ka, the same for all runs;\n"
+    "                      default: each run its own, up to 4 eV, 0.0007, 1 to 4 eV\n"
+    "  --eds-tail F        share of a peak's counts in an exponential tail, default 0\n"
     "\n"
     "powerlaw writes one image of A (E / Eref)^-r and FILE.truth.json.\n"
     "  --pixels NY,NX      default 64,64\n"
@@ -45,91 +60,30 @@ static const char usage[] =
     "  --layout WORD       chunked (16x16x256, default), chunked11 (1x1xall), contiguous\n"
     "  --dtype T           f4 (default) f8 u1 u2 u4 i1 i2 i4, big-endian with > in front\n"
     "  --compress          shuffle and deflate 1\n"
-    "  --seed N, --threads N   as above\n";
+    "  --seed N, --threads N   as above\n"
+    "\n"
+    "eds writes one X-ray image, uniform or in two halves, and FILE.truth.json.\n"
+    "  --pixels NY,NX      default 16,32\n"
+    "  --composition LIST  atoms per area, default Ti:28.65,La:15.76,O:85.95; elements are\n"
+    "                      C O Si Ti Mn Co Ni Cu Ga Sr La Pt\n"
+    "  --second LIST       of the columns from NX/2 on\n"
+    "  --counts C          mean counts per pixel without the noise peak, default 600\n"
+    "  --background F      factor on the bremsstrahlung, default 1\n"
+    "  --noise-peak C      counts per pixel at zero energy, default 0\n"
+    "  --channels N        default 2048\n"
+    "  --scale KEV, --offset KEV   default 0.01 and -0.2\n"
+    "  --offset-error EV, --gain-error F, --width-error EV, --tail F   default 0\n"
+    "  --no-escape         no silicon escape peaks\n"
+    "  --dtype T           default u2\n"
+    "  --noise, --layout, --compress, --seed   as above\n";
 
-/* ---- words to values: each complains in full and returns the code ---- */
-
-static int read_number(const char *option, const char *text, double least, double most,
-                       double *value, struct sim_err *err)
-{
-    char *end = NULL;
-    errno = 0;
-    double number = strtod(text, &end);
-    if (end == text || *end != '\0' || errno != 0 || !(number >= least && number <= most)) {
-        return sim_fail(err, SIM_USAGE, "%s: \"%s\" is not a number from %g to %g", option, text,
-                        least, most);
-    }
-    *value = number;
-    return SIM_OK;
-}
-
-static int read_whole(const char *option, const char *text, long least, long most, long *value,
-                      struct sim_err *err)
-{
-    char *end = NULL;
-    errno = 0;
-    long number = strtol(text, &end, 10);
-    if (end == text || *end != '\0' || errno != 0 || number < least || number > most) {
-        return sim_fail(err, SIM_USAGE, "%s: \"%s\" is not a whole number from %ld to %ld",
-                        option, text, least, most);
-    }
-    *value = number;
-    return SIM_OK;
-}
-
-/* Splits "a,b,c" in place. Returns the number of items; 0: one is empty, or too many. */
-static size_t split(char *text, char **items, size_t most)
-{
-    size_t n = 0;
-    char *rest = text;
-    while (rest != NULL) {
-        char *item = strsep(&rest, ",");
-        if (*item == '\0' || n == most) {
-            return 0;
-        }
-        items[n++] = item;
-    }
-    return n;
-}
-
-static int read_list(const char *option, const char *text, char *copy, size_t size, char **items,
-                     size_t most, size_t *n, struct sim_err *err)
-{
-    if (strlen(text) >= size) {
-        return sim_fail(err, SIM_USAGE, "%s: the list is too long", option);
-    }
-    strcpy(copy, text);
-    *n = split(copy, items, most);
-    return *n > 0 ? SIM_OK
-                  : sim_fail(err, SIM_USAGE, "%s: \"%s\" is not a list of 1 to %zu items", option,
-                             text, most);
-}
-
-static int read_pixels(const char *option, const char *text, size_t *ny, size_t *nx,
-                       struct sim_err *err)
-{
-    char copy[64], *items[2];
-    size_t n;
-    long rows, columns;
-    if (read_list(option, text, copy, sizeof copy, items, 2, &n, err) != SIM_OK) {
-        return err->code;
-    }
-    if (n != 2) {
-        return sim_fail(err, SIM_USAGE, "%s: \"%s\" is not NY,NX", option, text);
-    }
-    if (read_whole(option, items[0], 1, 1000000, &rows, err) == SIM_OK &&
-        read_whole(option, items[1], 1, 1000000, &columns, err) == SIM_OK) {
-        *ny = (size_t)rows;
-        *nx = (size_t)columns;
-    }
-    return err->code;
-}
+/* ---- options ---- */
 
 static int read_samples(const char *text, struct sim_series *series, struct sim_err *err)
 {
     char copy[256], *items[SIM_MAX_SAMPLES];
     size_t n;
-    if (read_list("--samples", text, copy, sizeof copy, items, SIM_MAX_SAMPLES, &n, err) !=
+    if (sim_read_list("--samples", text, copy, sizeof copy, items, SIM_MAX_SAMPLES, &n, err) !=
         SIM_OK) {
         return err->code;
     }
@@ -157,14 +111,14 @@ static int read_temperatures(const char *text, struct sim_series *series, struct
 {
     char copy[1024], *items[SIM_MAX_TEMPERATURES];
     size_t n;
-    if (read_list("--temperatures", text, copy, sizeof copy, items, SIM_MAX_TEMPERATURES, &n,
+    if (sim_read_list("--temperatures", text, copy, sizeof copy, items, SIM_MAX_TEMPERATURES, &n,
                   err) != SIM_OK) {
         return err->code;
     }
     series->ntemperatures = 0;
     for (size_t i = 0; i < n; i++) {
         long t;
-        if (read_whole("--temperatures", items[i], -200, 2000, &t, err) != SIM_OK) {
+        if (sim_read_whole("--temperatures", items[i], -200, 2000, &t, err) != SIM_OK) {
             return err->code;
         }
         for (size_t k = 0; k < series->ntemperatures; k++) {
@@ -177,43 +131,22 @@ static int read_temperatures(const char *text, struct sim_series *series, struct
     return SIM_OK;
 }
 
-/* ---- options ---- */
-
-struct words {
-    int count, next;
-    char **word;
-};
-
-/* The value of an option: behind "=", or the next word. NULL, with a complaint, without one. */
-static const char *value_of(struct words *words, const char *option, const char *equals,
-                            struct sim_err *err)
-{
-    if (equals != NULL) {
-        return equals + 1;
-    }
-    if (words->next < words->count) {
-        return words->word[words->next++];
-    }
-    sim_fail(err, SIM_USAGE, "%s needs a value", option);
-    return NULL;
-}
-
-/* Options that both commands have. Returns false when it is none of them. */
+/* Options that the commands share. Returns false when it is none of them. */
 static bool common_option(const char *option, const char *value, uint64_t *seed,
                           unsigned *threads, size_t *ny, size_t *nx, struct sim_err *err)
 {
     long number;
     if (strcmp(option, "--seed") == 0) {
         /* up to 2^53, so that the truth file can state it as a JSON number */
-        if (read_whole(option, value, 0, 9007199254740992L, &number, err) == SIM_OK) {
+        if (sim_read_whole(option, value, 0, 9007199254740992L, &number, err) == SIM_OK) {
             *seed = (uint64_t)number;
         }
     } else if (strcmp(option, "--threads") == 0) {
-        if (read_whole(option, value, 1, 64, &number, err) == SIM_OK) {
+        if (sim_read_whole(option, value, 1, 64, &number, err) == SIM_OK) {
             *threads = (unsigned)number;
         }
     } else if (strcmp(option, "--pixels") == 0) {
-        read_pixels(option, value, ny, nx, err);
+        sim_read_pixels(option, value, ny, nx, err);
     } else {
         return false;
     }
@@ -226,8 +159,20 @@ static int series_option(void *target, const char *option, const char *value, st
     if (common_option(option, value, &s->seed, &s->threads, &s->ny, &s->nx, err)) {
         return err->code;
     }
-    if (strcmp(option, "--dose") == 0) {
-        return read_number(option, value, 1e-6, 1000.0, &s->dose, err);
+    const struct sim_number_option numbers[] = {
+        {"--dose", &s->dose, 1e-6, 1000.0},
+        {"--tilt", &s->specimen.tilt_degree, -45.0, 45.0},
+        {"--drift", &s->specimen.drift, 0.0, 10.0},
+        {"--wave-amplitude", &s->specimen.wave_nm, 1e-3, 10.0},
+        {"--wavelength", &s->specimen.wavelength_nm, 1.0, 1e4},
+        {"--eds-dose", &s->eds.dose, 1e-6, 1000.0},
+        {"--eds-offset-error", &s->eds.offset_error_ev, -100.0, 100.0},
+        {"--eds-gain-error", &s->eds.gain_error, -0.05, 0.05},
+        {"--eds-width-error", &s->eds.width_error_ev, -8.0, 60.0},
+        {"--eds-tail", &s->eds.tail, 0.0, 0.5},
+    };
+    if (sim_number_option(numbers, sizeof numbers / sizeof numbers[0], option, value, err)) {
+        return err->code;
     }
     if (strcmp(option, "--samples") == 0) {
         return read_samples(value, s, err);
@@ -235,36 +180,44 @@ static int series_option(void *target, const char *option, const char *value, st
     if (strcmp(option, "--temperatures") == 0) {
         return read_temperatures(value, s, err);
     }
+    if (strcmp(option, "--eds-pixels") == 0) {
+        return sim_read_pixels(option, value, &s->eds.ny, &s->eds.nx, err);
+    }
+    if (strcmp(option, "--interface") == 0) {
+        static const char *const words[] = {"straight", "wavy"};
+        return sim_read_name(option, value, words, 2, &s->specimen.wavy, err);
+    }
+    if (strcmp(option, "--profile") == 0) {
+        return sim_read_name(option, value, sim_profile_names, SIM_PROFILES, &s->specimen.profile,
+                             err);
+    }
     return sim_fail(err, SIM_USAGE, "unknown option %s", option);
 }
 
-static int powerlaw_word(struct sim_powerlaw *p, const char *option, const char *value,
-                         struct sim_err *err)
+/* Options of the two commands that write one image. */
+static int image_word(const char *option, const char *value, int *noise, enum sim_layout *layout,
+                      char dtype[8], struct sim_err *err)
 {
     if (strcmp(option, "--noise") == 0) {
-        p->noise = strcmp(value, "poisson") == 0;
-        return p->noise || strcmp(value, "none") == 0
+        *noise = strcmp(value, "poisson") == 0;
+        return *noise || strcmp(value, "none") == 0
                    ? SIM_OK
                    : sim_fail(err, SIM_USAGE, "--noise: \"%s\" is neither poisson nor none", value);
     }
     if (strcmp(option, "--layout") == 0) {
         static const char *const words[] = {"contiguous", "chunked", "chunked11"};
-        for (int i = 0; i < 3; i++) {
-            if (strcmp(value, words[i]) == 0) {
-                p->layout = (enum sim_layout)i;
-                return SIM_OK;
-            }
-        }
-        return sim_fail(err, SIM_USAGE,
-                        "--layout: \"%s\" is none of contiguous, chunked, chunked11", value);
+        int which = (int)*layout;
+        sim_read_name(option, value, words, 3, &which, err);
+        *layout = (enum sim_layout)which;
+        return err->code;
     }
     if (strcmp(option, "--dtype") == 0) {
-        if (strlen(value) >= sizeof p->dtype || !sim_dtype_known(value)) {
+        if (strlen(value) >= 8 || !sim_dtype_known(value)) {
             return sim_fail(err, SIM_USAGE,
                             "--dtype: \"%s\" is none of f4 f8 u1 u2 u4 i1 i2 i4, with or without >",
                             value);
         }
-        strcpy(p->dtype, value);
+        strcpy(dtype, value);
         return SIM_OK;
     }
     return sim_fail(err, SIM_USAGE, "unknown option %s", option);
@@ -279,15 +232,12 @@ static int powerlaw_option(void *target, const char *option, const char *value,
     }
     if (strcmp(option, "--channels") == 0) {
         long n;
-        if (read_whole(option, value, 1, 1000000, &n, err) == SIM_OK) {
+        if (sim_read_whole(option, value, 1, 1000000, &n, err) == SIM_OK) {
             p->nchannels = (size_t)n;
         }
         return err->code;
     }
-    const struct {
-        const char *name;
-        double *value, least, most;
-    } numbers[] = {
+    const struct sim_number_option numbers[] = {
         {"--scale", &p->scale_ev, 1e-6, 1e4},
         {"--offset", &p->offset_ev, 1e-3, 1e6},
         {"--amplitude", &p->amplitude, 0.0, 1e12},
@@ -299,50 +249,81 @@ static int powerlaw_option(void *target, const char *option, const char *value,
         {"--edge-jump", &p->edge_jump, 0.0, 1e12},
         {"--edge-exponent", &p->edge_exponent, -10.0, 20.0},
     };
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-        if (strcmp(option, numbers[i].name) == 0) {
-            return read_number(option, value, numbers[i].least, numbers[i].most, numbers[i].value,
-                               err);
-        }
+    if (sim_number_option(numbers, sizeof numbers / sizeof numbers[0], option, value, err)) {
+        return err->code;
     }
-    return powerlaw_word(p, option, value, err);
+    return image_word(option, value, &p->noise, &p->layout, p->dtype, err);
 }
 
-/* Reads all words behind the command: one place, and options in any order. */
-static int read_words(struct words *words, const char **place, const char *flag_name, int *flag,
-                      int (*take)(void *, const char *, const char *, struct sim_err *),
-                      void *target, struct sim_err *err)
+/* "Ti:20,O:60": atoms per area, in any unit. */
+static int read_composition(const char *option, const char *text, double amount[SIM_COMPOSITION],
+                            struct sim_err *err)
 {
-    while (words->next < words->count && err->code == SIM_OK) {
-        const char *word = words->word[words->next++];
-        if (word[0] != '-') {
-            if (*place != NULL) {
-                return sim_fail(err, SIM_USAGE, "one place only: \"%s\" is too much", word);
-            }
-            *place = word;
-            continue;
+    char copy[256], *items[SIM_COMPOSITION];
+    size_t n;
+    if (sim_read_list(option, text, copy, sizeof copy, items, SIM_COMPOSITION, &n, err) !=
+        SIM_OK) {
+        return err->code;
+    }
+    for (size_t e = 0; e < SIM_COMPOSITION; e++) {
+        amount[e] = 0.0;
+    }
+    for (size_t i = 0; i < n; i++) {
+        char *colon = strchr(items[i], ':');
+        if (colon == NULL) {
+            return sim_fail(err, SIM_USAGE, "%s: \"%s\" is not ELEMENT:AMOUNT", option, items[i]);
         }
-        if (strcmp(word, flag_name) == 0) {
-            *flag = 1;
-            continue;
+        *colon = '\0';
+        enum sim_element e = sim_element_of(items[i]);
+        if (e == SIM_ELEMENTS) {
+            return sim_fail(err, SIM_USAGE,
+                            "%s: \"%s\" is none of C O Si Ti Mn Co Ni Cu Ga Sr La Pt", option,
+                            items[i]);
         }
-        char option[32];
-        const char *equals = strchr(word, '=');
-        size_t length = equals != NULL ? (size_t)(equals - word) : strlen(word);
-        if (length >= sizeof option) {
-            return sim_fail(err, SIM_USAGE, "unknown option %s", word);
-        }
-        memcpy(option, word, length);
-        option[length] = '\0';
-        const char *value = value_of(words, option, equals, err);
-        if (value != NULL) {
-            take(target, option, value, err);
+        if (sim_read_number(option, colon + 1, 0.0, 1e9, &amount[e], err) != SIM_OK) {
+            return err->code;
         }
     }
-    if (err->code == SIM_OK && (*place == NULL || **place == '\0')) {
-        sim_fail(err, SIM_USAGE, "where to write is missing");
+    return SIM_OK;
+}
+
+static int eds_option(void *target, const char *option, const char *value, struct sim_err *err)
+{
+    struct sim_eds_image *p = target;
+    unsigned unused;
+    if (strcmp(option, "--threads") != 0 &&
+        common_option(option, value, &p->seed, &unused, &p->ny, &p->nx, err)) {
+        return err->code;
     }
-    return err->code;
+    if (strcmp(option, "--channels") == 0) {
+        long n;
+        if (sim_read_whole(option, value, 1, 100000, &n, err) == SIM_OK) {
+            p->nchannels = (size_t)n;
+        }
+        return err->code;
+    }
+    if (strcmp(option, "--composition") == 0) {
+        return read_composition(option, value, p->amount[0], err);
+    }
+    if (strcmp(option, "--second") == 0) {
+        p->two_regions = 1;
+        return read_composition(option, value, p->amount[1], err);
+    }
+    const struct sim_number_option numbers[] = {
+        {"--scale", &p->scale_kev, 1e-4, 1.0},
+        {"--offset", &p->offset_kev, -5.0, 50.0},
+        {"--counts", &p->counts, 1e-3, 1e9},
+        {"--background", &p->background, 0.0, 1000.0},
+        {"--noise-peak", &p->noise_peak, 0.0, 1e9},
+        {"--offset-error", &p->offset_error_ev, -100.0, 100.0},
+        {"--gain-error", &p->gain_error, -0.05, 0.05},
+        {"--width-error", &p->width_error_ev, -8.0, 60.0},
+        {"--tail", &p->tail, 0.0, 0.5},
+    };
+    if (sim_number_option(numbers, sizeof numbers / sizeof numbers[0], option, value, err)) {
+        return err->code;
+    }
+    return image_word(option, value, &p->noise, &p->layout, p->dtype, err);
 }
 
 static unsigned processors(void)
@@ -351,22 +332,30 @@ static unsigned processors(void)
     return n < 1 ? 1 : n > 8 ? 8 : (unsigned)n;
 }
 
-static int series_command(struct words *words, struct sim_err *err)
+static int series_command(struct sim_words *words, struct sim_err *err)
 {
     struct sim_series series = {
         .seed = 1, .ny = 28, .nx = 72, .dose = 1.0,
+        .specimen = {.wave_nm = 1.0, .wavelength_nm = 12.0, .tilt_degree = NAN, .drift = 1.0},
+        .eds = {.ny = 32, .nx = 112, .dose = 1.0, .offset_error_ev = NAN, .gain_error = NAN,
+                .width_error_ev = NAN},
         .samples = {SIM_NCM003, SIM_NCM104}, .nsamples = 2,
         .temperatures = {25, 100, 200, 300, 400, 450, 550, 700}, .ntemperatures = 8,
         .threads = processors(),
     };
-    if (read_words(words, &series.folder, "--if-missing", &series.if_missing, series_option,
-                   &series, err) != SIM_OK) {
+    const struct sim_flag flags[] = {
+        {"--if-missing", &series.if_missing},
+        {"--no-diffusion", &series.specimen.no_diffusion},
+        {"--flip", &series.specimen.flip},
+    };
+    if (sim_read_words(words, &series.folder, flags, sizeof flags / sizeof flags[0],
+                       series_option, &series, err) != SIM_OK) {
         return err->code;
     }
     return sim_series(&series, err);
 }
 
-static int powerlaw_command(struct words *words, struct sim_err *err)
+static int powerlaw_command(struct sim_words *words, struct sim_err *err)
 {
     struct sim_powerlaw power = {
         .seed = 1, .ny = 64, .nx = 64, .nchannels = 1024, .scale_ev = 0.25, .offset_ev = 440.0,
@@ -374,8 +363,8 @@ static int powerlaw_command(struct words *words, struct sim_err *err)
         .edge_exponent = 2.7, .noise = 1, .layout = SIM_CHUNKED, .dtype = "f4",
         .threads = processors(),
     };
-    if (read_words(words, &power.path, "--compress", &power.compress, powerlaw_option, &power,
-                   err) != SIM_OK) {
+    const struct sim_flag flags[] = {{"--compress", &power.compress}};
+    if (sim_read_words(words, &power.path, flags, 1, powerlaw_option, &power, err) != SIM_OK) {
         return err->code;
     }
     if (power.amplitude >= 0.0 && power.counts > 0.0) {
@@ -390,10 +379,28 @@ static int powerlaw_command(struct words *words, struct sim_err *err)
     return sim_powerlaw(&power, err);
 }
 
+static int eds_command(struct sim_words *words, struct sim_err *err)
+{
+    struct sim_eds_image image = {
+        .seed = 1, .ny = 16, .nx = 32, .nchannels = 2048, .scale_kev = 0.01, .offset_kev = -0.2,
+        .amount[0] = {[SIM_TI] = 28.65, [SIM_LA] = 15.76, [SIM_O] = 85.95}, .counts = 600.0,
+        .background = 1.0, .noise = 1, .layout = SIM_CHUNKED, .dtype = "u2",
+    };
+    const struct sim_flag flags[] = {{"--compress", &image.compress},
+                                     {"--no-escape", &image.no_escape}};
+    if (sim_read_words(words, &image.path, flags, 2, eds_option, &image, err) != SIM_OK) {
+        return err->code;
+    }
+    if (image.layout == SIM_CONTIGUOUS && image.compress) {
+        return sim_fail(err, SIM_USAGE, "--compress needs a chunked layout");
+    }
+    return sim_eds_image(&image, err);
+}
+
 int main(int argc, char **argv)
 {
     struct sim_err err = {.code = SIM_OK};
-    struct words words = {.count = argc, .next = 2, .word = argv};
+    struct sim_words words = {.count = argc, .next = 2, .word = argv};
     const char *command = argc > 1 ? argv[1] : "";
 
     for (int i = 1; i < argc; i++) {
@@ -407,6 +414,8 @@ int main(int argc, char **argv)
         series_command(&words, &err);
     } else if (strcmp(command, "powerlaw") == 0) {
         powerlaw_command(&words, &err);
+    } else if (strcmp(command, "eds") == 0) {
+        eds_command(&words, &err);
     } else {
         sim_fail(&err, SIM_USAGE, command[0] == '\0' ? "a command is missing"
                                                       : "unknown command \"%s\"", command);

@@ -1,6 +1,6 @@
 /*
  * What the parts of the simulator share: its version, how they report an error, how they write
- * a text file, and the two commands.
+ * a text file, and the commands.
  */
 #ifndef SIM_SIMULATE_H
 #define SIM_SIMULATE_H
@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 /* Raise it when the same parameters give other bytes: files made before are then made again. */
-#define SIM_VERSION 1
+#define SIM_VERSION 2
 
 /* Exit codes, the same as those of eelpipe. */
 enum { SIM_OK = 0, SIM_FAILED = 1, SIM_USAGE = 2, SIM_OUTPUT = 4 };
@@ -50,11 +50,31 @@ int sim_make_folder(const char *path, struct sim_err *err);
 
 enum { SIM_MAX_SAMPLES = 2, SIM_MAX_TEMPERATURES = 64 };
 
+/* What the specimen looks like, where it may differ from the default series. */
+struct sim_specimen {
+    int profile;                            /* enum sim_profile, of Ti and La */
+    int wavy;                               /* 0: a straight boundary */
+    double wave_nm, wavelength_nm;          /* amplitude and length of the waves */
+    int no_diffusion, flip;                 /* flip: mirrored in x, NCM at low x */
+    double tilt_degree;                     /* of the boundary; NAN: the sample's own */
+    double drift;                           /* factor on the drift between scans */
+};
+
+/* The X-ray scans. NAN: each run draws its own small error of the energy axis. */
+struct sim_eds_series {
+    size_t ny, nx;
+    double dose;                            /* factor on the dwell time, beside the series' */
+    double offset_error_ev, gain_error, width_error_ev;
+    double tail;
+};
+
 struct sim_series {
     const char *folder;
     uint64_t seed;
-    size_t ny, nx;
+    size_t ny, nx;                          /* of the EELS scans */
     double dose;                            /* factor on every dwell time */
+    struct sim_specimen specimen;
+    struct sim_eds_series eds;
     int samples[SIM_MAX_SAMPLES];           /* enum sim_sample */
     size_t nsamples;
     int temperatures[SIM_MAX_TEMPERATURES]; /* degC */
@@ -84,5 +104,27 @@ struct sim_powerlaw {
 };
 
 int sim_powerlaw(const struct sim_powerlaw *power, struct sim_err *err);
+
+enum { SIM_COMPOSITION = 12 };
+
+struct sim_eds_image {
+    const char *path;
+    uint64_t seed;
+    size_t ny, nx, nchannels;
+    double scale_kev, offset_kev;   /* channel i is centred at offset + i * scale */
+    double amount[2][SIM_COMPOSITION]; /* atoms per area, relative, of enum sim_element */
+    int two_regions;                /* columns x >= nx / 2 have the second */
+    double counts;                  /* mean counts per pixel, without the noise peak */
+    double background;              /* factor on bremsstrahlung */
+    double noise_peak;              /* counts per pixel at zero energy */
+    double offset_error_ev, gain_error, width_error_ev, tail;
+    int no_escape;
+    int noise;                      /* 1 Poisson, 0 none */
+    enum sim_layout layout;
+    char dtype[8];
+    int compress;
+};
+
+int sim_eds_image(const struct sim_eds_image *image, struct sim_err *err);
 
 #endif

@@ -265,8 +265,10 @@ static int make_low(struct sim_basis *b, struct workspace *w, struct sim_err *er
     /* the order is that of the enum SIM_LOW_... */
     if (add_valence(b, "ncm_valence", SIM_NCM, w, err) != SIM_OK ||
         add_valence(b, "llto_valence", SIM_LLTO, w, err) != SIM_OK ||
+        add_valence(b, "sto_valence", SIM_STO, w, err) != SIM_OK ||
         add_edge(b, "tm_m", SIM_EDGE_TM_M, SIM_NCM, w, err) != SIM_OK ||
         add_edge(b, "ti_m", SIM_EDGE_TI_M, SIM_LLTO, w, err) != SIM_OK ||
+        add_edge(b, "ti_m_sto", SIM_EDGE_TI_M, SIM_STO, w, err) != SIM_OK ||
         add_edge(b, "la_n", SIM_EDGE_LA_N, SIM_LLTO, w, err) != SIM_OK ||
         add_edge(b, "li_k_ncm", SIM_EDGE_LI_NCM, SIM_NCM, w, err) != SIM_OK ||
         add_edge(b, "li_k_llto", SIM_EDGE_LI_LLTO, SIM_LLTO, w, err) != SIM_OK) {
@@ -287,11 +289,14 @@ static int make_core(struct sim_basis *b, struct workspace *w, struct sim_err *e
     /* the order is that of the enum SIM_CORE_... */
     if (add_background(b, "ncm_background", SIM_NCM, channel, err) != SIM_OK ||
         add_background(b, "llto_background", SIM_LLTO, channel, err) != SIM_OK ||
+        add_background(b, "sto_background", SIM_STO, channel, err) != SIM_OK ||
         add_edge(b, "ti_l", SIM_EDGE_TI_L, SIM_LLTO, w, err) != SIM_OK ||
+        add_edge(b, "ti_l_sto", SIM_EDGE_TI_L, SIM_STO, w, err) != SIM_OK ||
         add_edge(b, "mn_l", SIM_EDGE_MN_L, SIM_NCM, w, err) != SIM_OK ||
         add_edge(b, "o_k_prepeak_ncm", SIM_EDGE_O_PRE, SIM_NCM, w, err) != SIM_OK ||
         add_edge(b, "o_k_ncm", SIM_EDGE_O_NCM, SIM_NCM, w, err) != SIM_OK ||
-        add_edge(b, "o_k_llto", SIM_EDGE_O_LLTO, SIM_LLTO, w, err) != SIM_OK) {
+        add_edge(b, "o_k_llto", SIM_EDGE_O_LLTO, SIM_LLTO, w, err) != SIM_OK ||
+        add_edge(b, "o_k_sto", SIM_EDGE_O_LLTO, SIM_STO, w, err) != SIM_OK) {
         return err->code;
     }
     return SIM_OK;
@@ -300,7 +305,7 @@ static int make_core(struct sim_basis *b, struct workspace *w, struct sim_err *e
 /* Atoms per nm^3 times cross section, over all edges of the low-loss basis, as grown. */
 static double edge_losses_per_nm(const struct sim_basis *low, enum sim_host host)
 {
-    const struct sim_material *m = &sim_materials[host];
+    const struct sim_material *m = &sim_materials[host]; /* areas do not depend on the host */
     size_t li = host == SIM_NCM ? SIM_LOW_LI_NCM : SIM_LOW_LI_LLTO;
     return SIM_PER_NM3 * (m->lithium_mol_l * low->component[li].area +
                           m->tm_mol_l * low->component[SIM_LOW_TM_M].area +
@@ -354,6 +359,13 @@ double sim_electrons(const struct sim_column *column, double dwell_s, double dos
     return 1e-9 * column->current_na * dwell_s * dose / ELEMENTARY_CHARGE_C;
 }
 
+/* Share of the beam in a material. A cap in view counts as NCM: no loss of it is modelled. */
+static double host_share(const struct sim_column *column, int host)
+{
+    return host == SIM_LLTO ? column->llto
+           : host == SIM_STO ? column->sto : 1.0 - column->llto - column->sto;
+}
+
 static void set_tau(const struct sim_library *library, const struct sim_column *column,
                     struct sim_mix *mix)
 {
@@ -367,7 +379,8 @@ static void low_atoms(const struct sim_column *column, double atoms[SIM_MAX_COMP
 {
     double area = SIM_PER_NM3 * column->thickness_nm;
     atoms[SIM_LOW_TM_M] = area * column->tm * sim_materials[SIM_NCM].tm_mol_l;
-    atoms[SIM_LOW_TI_M] = area * column->ti * sim_materials[SIM_LLTO].ti_mol_l;
+    atoms[SIM_LOW_TI_M] = area * column->ti_llto * sim_materials[SIM_LLTO].ti_mol_l;
+    atoms[SIM_LOW_TI_M_STO] = area * column->sto * sim_materials[SIM_STO].ti_mol_l;
     atoms[SIM_LOW_LA_N] = area * column->la * sim_materials[SIM_LLTO].la_mol_l;
     atoms[SIM_LOW_LI_NCM] = area * column->li_ncm_mol_l;
     atoms[SIM_LOW_LI_LLTO] = area * column->li_llto_mol_l;
@@ -377,7 +390,7 @@ static double edge_probability(const struct sim_library *library,
                                const double atoms[SIM_MAX_COMPONENTS])
 {
     double sum = 0.0;
-    for (size_t i = SIM_LOW_TM_M; i <= SIM_LOW_LI_LLTO; i++) {
+    for (size_t i = SIM_LOW_TM_M; i < SIM_LOW_COMPONENTS; i++) {
         sum += atoms[i] * library->low.component[i].area;
     }
     return sum;
@@ -391,9 +404,10 @@ void sim_mix_low(const struct sim_library *library, const struct sim_column *col
     double without = electrons * exp(-edge_probability(library, atoms));
     memset(mix, 0, sizeof *mix);
     set_tau(library, column, mix);
-    mix->amplitude[SIM_LOW_NCM] = without * column->ncm;
-    mix->amplitude[SIM_LOW_LLTO] = without * (1.0 - column->ncm);
-    for (size_t i = SIM_LOW_TM_M; i <= SIM_LOW_LI_LLTO; i++) {
+    mix->amplitude[SIM_LOW_NCM] = without * host_share(column, SIM_NCM);
+    mix->amplitude[SIM_LOW_LLTO] = without * column->llto;
+    mix->amplitude[SIM_LOW_STO] = without * column->sto;
+    for (size_t i = SIM_LOW_TM_M; i < SIM_LOW_COMPONENTS; i++) {
         mix->amplitude[i] = without * atoms[i];
     }
 }
@@ -404,16 +418,20 @@ void sim_mix_core(const struct sim_library *library, const struct sim_column *co
     double t = column->thickness_nm;
     double per_area = electrons * SIM_PER_NM3 * t;
     const struct sim_material *ncm = &sim_materials[SIM_NCM], *llto = &sim_materials[SIM_LLTO];
-    double llto_share = 1.0 - column->ncm;
+    const struct sim_material *sto = &sim_materials[SIM_STO];
+    double ncm_share = host_share(column, SIM_NCM);
     memset(mix, 0, sizeof *mix);
     set_tau(library, column, mix);
-    mix->amplitude[SIM_CORE_BACK_NCM] = electrons * t * column->ncm * ncm->background_per_nm_ev;
-    mix->amplitude[SIM_CORE_BACK_LLTO] = electrons * t * llto_share * llto->background_per_nm_ev;
-    mix->amplitude[SIM_CORE_TI_L] = per_area * column->ti * llto->ti_mol_l;
+    mix->amplitude[SIM_CORE_BACK_NCM] = electrons * t * ncm_share * ncm->background_per_nm_ev;
+    mix->amplitude[SIM_CORE_BACK_LLTO] = electrons * t * column->llto * llto->background_per_nm_ev;
+    mix->amplitude[SIM_CORE_BACK_STO] = electrons * t * column->sto * sto->background_per_nm_ev;
+    mix->amplitude[SIM_CORE_TI_L] = per_area * column->ti_llto * llto->ti_mol_l;
+    mix->amplitude[SIM_CORE_TI_L_STO] = per_area * column->sto * sto->ti_mol_l;
     mix->amplitude[SIM_CORE_MN_L] = per_area * column->tm * ncm->tm_mol_l / 3.0;
     mix->amplitude[SIM_CORE_O_PRE] = per_area * column->ncm * column->prepeak * ncm->oxygen_mol_l;
     mix->amplitude[SIM_CORE_O_NCM] = per_area * column->ncm * ncm->oxygen_mol_l;
-    mix->amplitude[SIM_CORE_O_LLTO] = per_area * llto_share * llto->oxygen_mol_l;
+    mix->amplitude[SIM_CORE_O_LLTO] = per_area * column->llto * llto->oxygen_mol_l;
+    mix->amplitude[SIM_CORE_O_STO] = per_area * column->sto * sto->oxygen_mol_l;
 }
 
 /* Poisson probabilities; the last order takes all that is left. */
@@ -474,8 +492,8 @@ double sim_t_over_lambda(const struct sim_library *library, const struct sim_col
     low_atoms(column, atoms);
     double zero = 0.0;
     for (int host = 0; host < SIM_HOSTS; host++) {
-        double share = host == SIM_NCM ? column->ncm : 1.0 - column->ncm;
-        zero += share * exp(-column->thickness_nm / library->valence_path_nm[host]);
+        zero += host_share(column, host) *
+                exp(-column->thickness_nm / library->valence_path_nm[host]);
     }
     return log((1.0 + edge_probability(library, atoms)) / zero);
 }

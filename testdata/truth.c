@@ -1,7 +1,7 @@
 /*
  * The truth files: maps of what each pixel is and of what a noise-free detector would count in
- * stated windows (truth.h5), the noise-free parts of both materials' spectra, and the numbers of
- * the run with their definitions (truth.json).
+ * stated windows (truth.h5), the noise-free parts of the materials' spectra, and the numbers of
+ * the run with their definitions (truth.json). truth_eds.c has the X-rays and the geometry.
  */
 #include "truth.h"
 
@@ -11,11 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hspy_write.h"
+#include "eds.h"
 #include "physics.h"
 
 /* One map of the truth: a member of the column, or a sum over components in a window. */
-enum map_kind { MAP_MEMBER, MAP_LI, MAP_O, MAP_O_PRE, MAP_O_MAIN, MAP_T_LAMBDA, MAP_T_LAMBDA_LL };
+enum map_kind { MAP_MEMBER, MAP_LI, MAP_O, MAP_O_PRE, MAP_O_MAIN, MAP_T_LAMBDA, MAP_T_LAMBDA_LL,
+                MAP_HAADF };
 
 struct truth_map {
     const char *name, *units, *long_name;
@@ -33,11 +34,13 @@ static const struct truth_map truth_maps[] = {
     {"thickness_nm", "nm", "thickness of the specimen", MEMBER(thickness_nm)},
     {"beam_current_na", "nA", "beam current", MEMBER(current_na)},
     {"ncm_fraction", "", "share of the beam that runs in NCM", MEMBER(ncm)},
+    {"llto_fraction", "", "share of the beam that runs in LLTO", MEMBER(llto)},
+    {"sto_fraction", "", "share of the beam that runs in the substrate", MEMBER(sto)},
     {"li_ncm_mol_per_l", "mol/L", "lithium within NCM, averaged over the probe",
      MEMBER(li_ncm_mol_l)},
     {"li_llto_mol_per_l", "mol/L", "lithium within LLTO, averaged over the probe",
      MEMBER(li_llto_mol_l)},
-    {"ti_fraction", "", "titanium relative to pristine LLTO", MEMBER(ti)},
+    {"ti_fraction", "", "titanium relative to pristine LLTO, the substrate's too", MEMBER(ti)},
     {"la_fraction", "", "lanthanum relative to pristine LLTO", MEMBER(la)},
     {"tm_fraction", "", "Mn, Co, Ni relative to pristine NCM", MEMBER(tm)},
     {"t_over_lambda", "", "ln(I_total / I_0), all losses", MAP_T_LAMBDA, 0},
@@ -49,6 +52,8 @@ static const struct truth_map truth_maps[] = {
                              "without background, with plural losses", MAP_O, 0},
     {"o_k_prepeak_counts", "counts", "the same at 527 <= E < 532 eV", MAP_O_PRE, 0},
     {"o_k_main_counts", "counts", "the same at 536 <= E < 546 eV", MAP_O_MAIN, 0},
+    {"haadf_counts", "counts", "expected counts of haadf_eels.hspy, black level included",
+     MAP_HAADF, 0},
 };
 
 _Static_assert(sizeof truth_maps / sizeof truth_maps[0] == SIM_TRUTH_MAPS,
@@ -59,7 +64,8 @@ static double o_counts(const struct sim_library *library, const struct sim_mix *
 {
     return sim_expected_window(&library->core, mix, SIM_CORE_O_PRE, window) +
            sim_expected_window(&library->core, mix, SIM_CORE_O_NCM, window) +
-           sim_expected_window(&library->core, mix, SIM_CORE_O_LLTO, window);
+           sim_expected_window(&library->core, mix, SIM_CORE_O_LLTO, window) +
+           sim_expected_window(&library->core, mix, SIM_CORE_O_STO, window);
 }
 
 static double truth_value(const struct sim_library *library, const struct truth_map *map,
@@ -94,11 +100,14 @@ static double truth_value(const struct sim_library *library, const struct truth_
             all += sim_expected_window(&library->low, &mix, i, SIM_LOW_WINDOW_ALL);
         }
         /* all = I_range with I_total = total; I_0 = total exp(-t/lambda) */
-        double total = (mix.amplitude[SIM_LOW_NCM] + mix.amplitude[SIM_LOW_LLTO]);
-        for (size_t i = SIM_LOW_TM_M; i <= SIM_LOW_LI_LLTO; i++) {
+        double total = mix.amplitude[SIM_LOW_NCM] + mix.amplitude[SIM_LOW_LLTO] +
+                       mix.amplitude[SIM_LOW_STO];
+        for (size_t i = SIM_LOW_TM_M; i < SIM_LOW_COMPONENTS; i++) {
             total += mix.amplitude[i] * library->low.component[i].area;
         }
         return sim_t_over_lambda(library, column) + log(all / total);
+    case MAP_HAADF:
+        return sim_haadf_expected(column);
     }
     return 0.0;
 }
@@ -117,17 +126,18 @@ void sim_truth_evaluate(const struct sim_library *library, const struct sim_scen
 /* A column deep inside one material, as grown, at the run's mean thickness and current. */
 static struct sim_column pristine_column(const struct sim_run *run, enum sim_host host)
 {
-    bool ncm = host == SIM_NCM;
+    bool ncm = host == SIM_NCM, llto = host == SIM_LLTO;
     return (struct sim_column){
-        .distance_nm = ncm ? 1e3 : -1e3, .ncm = ncm ? 1.0 : 0.0,
+        .distance_nm = ncm ? 1e3 : -1e3, .ncm = ncm ? 1.0 : 0.0, .llto = llto ? 1.0 : 0.0,
+        .sto = host == SIM_STO ? 1.0 : 0.0,
         .li_ncm_mol_l = ncm ? sim_materials[SIM_NCM].lithium_mol_l : 0.0,
-        .li_llto_mol_l = ncm ? 0.0 : sim_materials[SIM_LLTO].lithium_mol_l,
-        .ti = ncm ? 0.0 : 1.0, .la = ncm ? 0.0 : 1.0, .tm = ncm ? 1.0 : 0.0, .prepeak = 1.0,
-        .thickness_nm = run->thickness_nm, .current_na = run->current_na,
+        .li_llto_mol_l = llto ? sim_materials[SIM_LLTO].lithium_mol_l : 0.0,
+        .ti_llto = llto ? 1.0 : 0.0, .la = llto ? 1.0 : 0.0, .tm = ncm ? 1.0 : 0.0,
+        .prepeak = 1.0, .thickness_nm = run->thickness_nm, .current_na = run->current_na,
     };
 }
 
-/* Noise-free parts of the spectra of both materials, on the file's axis without shift. */
+/* Noise-free parts of the spectra of the materials, on the file's axis without shift. */
 static int write_parts(struct sim_file *file, const struct sim_library *library,
                        const struct sim_run *run, double dose, int range, struct sim_err *err)
 {
@@ -164,7 +174,7 @@ static int write_parts(struct sim_file *file, const struct sim_library *library,
             if (mix.amplitude[i] <= 0.0) {
                 continue;
             }
-            part = (struct sim_mix){.tau = {mix.tau[0], mix.tau[1]}};
+            part = (struct sim_mix){.tau = {mix.tau[0], mix.tau[1], mix.tau[2]}};
             part.amplitude[i] = mix.amplitude[i];
             sim_expected(basis, &part, fine);
             sim_channels(basis, fine, r, 0.0, values);
@@ -183,10 +193,10 @@ out:
     return err->code;
 }
 
-int sim_truth_write_maps(const struct sim_series *series, const struct sim_library *library,
-                         const struct sim_scene *scene, const char *path, const double *maps,
+int sim_truth_write_maps(const struct sim_truth *truth, const char *path, const double *maps,
                          struct sim_err *err)
 {
+    const struct sim_scene *scene = truth->eels;
     size_t npixels = scene->ny * scene->nx;
     struct sim_file file;
     if (sim_truth_create(&file, path, err) != SIM_OK) {
@@ -197,27 +207,13 @@ int sim_truth_write_maps(const struct sim_series *series, const struct sim_libra
                       scene->ny, scene->nx, maps + m * npixels, err);
     }
     for (int range = 0; range < SIM_RANGES && err->code == SIM_OK; range++) {
-        write_parts(&file, library, &scene->run, series->dose, range, err);
+        write_parts(&file, truth->library, &scene->run, truth->series->dose, range, err);
     }
-    if (err->code != SIM_OK) {
+    if (err->code != SIM_OK || sim_truth_eds_maps(&file, truth, err) != SIM_OK) {
         sim_file_abandon(&file);
         return err->code;
     }
     return sim_file_finish(&file, err);
-}
-
-static void state_boundary(struct sim_text *t, const struct sim_run *run)
-{
-    sim_json_open(t, "boundary", '{');
-    sim_json_text(t, "definition", "a straight line through the point; distance = (x - point_x) "
-                  "cos(angle) + (y - point_y) sin(angle), x and y on the files' axes; positive "
-                  "in NCM");
-    sim_json_number(t, "point_x_nm", run->point_x_nm);
-    sim_json_number(t, "point_y_nm", run->point_y_nm);
-    sim_json_number(t, "angle_degree", run->angle_degree);
-    sim_json_number(t, "step_sigma_nm", run->step_sigma_nm);
-    sim_json_number(t, "probe_fwhm_nm", SIM_PROBE_FWHM_NM);
-    sim_json_close(t, '}');
 }
 
 static void state_lithium(struct sim_text *t, const struct sim_run *run)
@@ -236,9 +232,12 @@ static void state_lithium(struct sim_text *t, const struct sim_run *run)
 static void state_diffusion(struct sim_text *t, const struct sim_run *run)
 {
     sim_json_open(t, "interdiffusion", '{');
-    sim_json_text(t, "definition", "fraction = 0.5 erfc(d / L) for what comes from LLTO, d as of "
-                  "the boundary, then blurred by step_sigma_nm; depth = distance from the "
-                  "boundary at which the unblurred fraction is 0.1 = 0.9062 L; a scenario");
+    sim_json_text(t, "definition", "fraction of what comes from LLTO: the profile of d, the "
+                  "distance as of the boundary, then blurred by step_sigma_nm; depth = distance "
+                  "from the boundary at which the unblurred fraction is 0.1; Mn, Co, Ni: "
+                  "0.5 erfc(-d / L), L = depth / 0.9062; a scenario");
+    sim_json_text(t, "profile", sim_profile_names[run->profile]);
+    sim_json_text(t, "profile_formula", sim_profile_texts[run->profile]);
     sim_json_number(t, "ti_depth_nm", run->ti_depth_nm);
     sim_json_number(t, "la_depth_nm", run->la_depth_nm);
     sim_json_number(t, "tm_depth_nm", run->tm_depth_nm);
@@ -249,9 +248,11 @@ static void state_specimen(struct sim_text *t, const struct sim_library *library
                            const struct sim_run *run)
 {
     sim_json_open(t, "thickness", '{');
-    sim_json_text(t, "definition", "nm; t = centre (1 + wedge_y v + wedge_x u), v and u from -1 "
-                  "to 1 over the field's height and width");
+    sim_json_text(t, "definition", "nm; t = centre (1 + wedge_y v / half_y + wedge_x u / half_x), "
+                  "v and u the distances in y and x from the boundary's point");
     sim_json_number(t, "centre_nm", run->thickness_nm);
+    sim_json_number(t, "half_y_nm", run->half_y_nm);
+    sim_json_number(t, "half_x_nm", run->half_x_nm);
     sim_json_number(t, "wedge_y", run->wedge_y);
     sim_json_number(t, "wedge_x", run->wedge_x);
     sim_json_open(t, "t_over_lambda_at_centre", '{');
@@ -282,9 +283,9 @@ static void state_microscope(struct sim_text *t, const struct sim_series *series
     sim_json_number(t, "pixel_nm", SIM_PIXEL_NM);
     sim_json_close(t, '}');
     sim_json_open(t, "zlp", '{');
-    sim_json_text(t, "definition", "position of the zero-loss peak on the axis of every file of "
-                  "the run: offset + ramp s + wave sin(2 pi periods s + phase) + jitter * normal, "
-                  "s = scanned share of the pixels - 0.5; pixel by pixel in truth.h5");
+    sim_json_text(t, "definition", "position of the zero-loss peak on the axis of every EELS "
+                  "file of the run: offset + ramp s + wave sin(2 pi periods s + phase) + jitter * "
+                  "normal, s = scanned share of the pixels - 0.5; pixel by pixel in truth.h5");
     sim_json_number(t, "offset_ev", run->zlp_offset_ev);
     sim_json_number(t, "ramp_ev", run->zlp_ramp_ev);
     sim_json_number(t, "wave_ev", run->zlp_wave_ev);
@@ -342,10 +343,10 @@ static void state_oxygen(struct sim_text *t, const struct sim_library *library,
     sim_json_close(t, '}');
 }
 
-int sim_truth_write_text(const struct sim_series *series, const struct sim_library *library,
-                         const struct sim_scene *scene, const char *path, struct sim_err *err)
+int sim_truth_write_text(const struct sim_truth *truth, const char *path, struct sim_err *err)
 {
-    const struct sim_run *run = &scene->run;
+    const struct sim_run *run = &truth->eels->run;
+    const struct sim_series *series = truth->series;
     struct sim_text t;
     if (sim_text_open(&t, path, err) != SIM_OK) {
         return err->code;
@@ -356,15 +357,17 @@ int sim_truth_write_text(const struct sim_series *series, const struct sim_libra
     sim_json_number(&t, "seed", (double)series->seed);
     sim_json_text(&t, "sample", sim_sample_names[run->sample]);
     sim_json_number(&t, "temperature_degc", run->temperature_c);
-    sim_json_number(&t, "ny", (double)scene->ny);
-    sim_json_number(&t, "nx", (double)scene->nx);
+    sim_json_number(&t, "ny", (double)truth->eels->ny);
+    sim_json_number(&t, "nx", (double)truth->eels->nx);
     sim_json_number(&t, "dose_factor", series->dose);
-    state_boundary(&t, run);
+    sim_truth_state_geometry(&t, run);
+    sim_truth_state_fronts(&t, run);
     state_lithium(&t, run);
     state_diffusion(&t, run);
-    state_oxygen(&t, library, run);
-    state_specimen(&t, library, run);
+    state_oxygen(&t, truth->library, run);
+    state_specimen(&t, truth->library, run);
     state_microscope(&t, series, run);
+    sim_truth_state_eds(&t, truth);
     sim_json_open(&t, "maps_of_truth_h5", '{');
     for (size_t m = 0; m < SIM_TRUTH_MAPS; m++) {
         sim_json_text(&t, truth_maps[m].name, truth_maps[m].long_name);

@@ -49,5 +49,5 @@ void cli_close(struct cli_session *s);
 int cli_execute(struct cli *c, struct cli_session *s, const struct cli_args *args, const char *command);
 const char *cli_default_recipe(const struct cli_args *args);
 
-extern const struct cli_verb cli_run, cli_plan, cli_status, cli_check, cli_stage, cli_stages, cli_info, cli_schema, cli_version, cli_help;
+extern const struct cli_verb cli_vary, cli_run, cli_plan, cli_status, cli_check, cli_stage, cli_stages, cli_info, cli_schema, cli_version, cli_help;
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "pipeline/base/json.h"
 #include "pipeline/cli/cli.h"
+#include "pipeline/io/probe.h"
 
 static const struct cli_option info_options[] = {{"--json", NULL, "JSON"}, {"--help", NULL, "this text"}, {NULL, NULL, NULL}};
 
@@ -120,7 +121,7 @@ static int info_verb(struct cli *c, size_t n, char **words)
     for (size_t k = 0; !code && k < args.n; k++) {
         struct ep_err e = {0};
         struct ep_file *f;
-        if (ep_file_open(args.operand[k], &f, &e)) {
+        if (ep_file_probe(args.operand[k], &e) || ep_file_open(args.operand[k], &f, &e)) {
             ep_log_error(&c->log, "%s", e.msg);
             code = EXIT_NOTHING;
             break;

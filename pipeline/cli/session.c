@@ -87,8 +87,6 @@ static FILE *open_log(struct cli_session *s, const char *command, char **name)
     if (!f) return NULL;
     char cwd[4096];
     fprintf(f, "eelpipe %s\ncommand: %s\nhost: %s\nfolder: %s\nrecipe: %s\n", EP_VERSION, command, host, getcwd(cwd, sizeof cwd) ? cwd : "?", s->recipe->path);
-    for (size_t i = 0; i < s->graph.nraws; i++)
-        fprintf(f, "input: %s %s\n", s->graph.raw[i]->content.hex, s->graph.raw[i]->path);
     for (size_t k = 0; k < s->runs.n; k++)
         for (size_t b = 0; b < s->runs.v[k].nbecause; b++) fprintf(f, "override: %s because: %s\n", s->runs.v[k].label, s->runs.v[k].because[b]);
     fprintf(f, "---- recipe ----\n%.*s\n---- messages ----\n", (int)s->recipe->text_len, s->recipe->text);
@@ -117,7 +115,12 @@ int cli_execute(struct cli *c, struct cli_session *s, const struct cli_args *arg
     int code = exit_code(&s->graph, &t);
     ep_log_info(&c->log, "%zu computed, %zu up to date%s: %.2f s", t.computed, t.done, "", ep_now() - start);
     if (t.failed + t.blocked) ep_log_warn(&c->log, "%zu failed, %zu could not be started", t.failed, t.blocked);
-    if (c->log.copy) fclose(c->log.copy);
+    if (c->log.copy) { /* only now is the content of every file known */
+        fprintf(c->log.copy, "---- inputs ----\n");
+        for (size_t i = 0; i < s->graph.nraws; i++)
+            fprintf(c->log.copy, "%s %s\n", s->graph.raw[i]->fingerprint.hex, s->graph.raw[i]->path);
+        fclose(c->log.copy);
+    }
     c->log.copy = NULL;
     return code;
 }

@@ -164,7 +164,7 @@ static bool allocate(struct ep_signal *s, size_t *total)
         if (!ep_mul_ok(pixels, d->nav[i].size, &pixels)) return *total = SIZE_MAX, false;
     if (d->kind == EP_CURVE) {
         s->n = pixels;
-        return array(&s->points, pixels, 2 * sizeof(double), total);
+        return array(&s->points, pixels, EP_CURVE_COLS * sizeof(double), total);
     }
     if (d->kind == EP_TABLE) {
         s->n = pixels;
@@ -221,6 +221,7 @@ void ep_signal_free(struct ep_signal *s)
     free(s->sigma64);
     free(s->flags);
     free(s->points);
+    free(s->band);
     for (size_t i = 0; i < s->ncol; i++) column_free(&s->col[i], s->n);
     free(s->col);
     free(s->model);
@@ -284,7 +285,8 @@ void ep_signal_canonical(struct ep_signal *s)
     canonical_f64(s->f64, s->n);
     canonical_f32(s->sigma32, s->n);
     canonical_f64(s->sigma64, s->n);
-    if (s->points) canonical_f64(s->points, 2 * s->n);
+    canonical_f64(s->points, EP_CURVE_COLS * s->n);
+    canonical_f64(s->band, s->nband * s->n);
     if (s->theta) canonical_f64(s->theta, EP_NTHETA * pixels);
     if (s->cmat) canonical_f64(s->cmat, EP_NCMAT * pixels);
     if (s->shift) canonical_f64(s->shift, pixels);

@@ -67,11 +67,22 @@ out:
     ep_str_free(&par);
 }
 
-static void compare_node(struct ep_node *n)
+char *ep_node_csv(const struct ep_node *n, size_t out)
+{
+    struct ep_str path = {0};
+    size_t len = strlen(n->path);
+    if (len > 5 && !strcmp(n->path + len - 5, ".hspy")) len -= 5;
+    ep_str_addn(&path, n->path, len);
+    if (!n->decl.out[out].primary) ep_str_addf(&path, ".%s", n->decl.out[out].name);
+    ep_str_add(&path, ".csv");
+    return path.s;
+}
+
+static void compare_node(const struct ep_graph *g, struct ep_node *n)
 {
     struct ep_err e = {0};
     struct ep_file *f = NULL;
-    if (access(n->path, F_OK)) {
+    if (g->result || access(n->path, F_OK)) {
         why(n, EP_NODE_MISSING, "not computed yet");
         return;
     }
@@ -88,8 +99,12 @@ static void compare_node(struct ep_node *n)
             const struct ep_desc *d = &n->decl.out[k];
             size_t index;
             struct ep_err none = {0};
-            if (d->kind == EP_IMAGE && !n->keep[k]) continue;
+            if (d->kind == EP_IMAGE && n->stage->apply && !n->keep[k]) continue;
             if (ep_file_find(f, d->name, (unsigned)d->kind, &index, &none)) why(n, EP_NODE_STALE, "output %s is not in the result", d->name);
+            if (d->kind != EP_TABLE) continue;
+            char *csv = ep_node_csv(n, k);
+            if (access(csv, F_OK)) why(n, EP_NODE_STALE, "%.200s is not there", csv);
+            free(csv);
         }
     }
     ep_file_close(f);
@@ -164,9 +179,10 @@ static bool require(struct ep_graph *g, struct ep_node *n, bool as_result)
 
 void ep_graph_compare(struct ep_graph *g, const struct ep_selection *sel)
 {
+    ep_graph_hash(g, !sel || (!sel->only && !sel->from));
     for (size_t i = 0; i < g->nnodes; i++) { /* nodes stand after those they use */
         struct ep_node *n = g->node[i];
-        if (n->state != EP_NODE_BLOCKED) compare_node(n);
+        if (n->state != EP_NODE_BLOCKED) compare_node(g, n);
     }
     for (size_t i = 0; i < g->nnodes; i++) {
         struct ep_node *n = g->node[i];

@@ -2,8 +2,11 @@
  * A memory younger than 2 s at the time of hashing is not trusted (the file may change within the clock's grain). */
 #ifndef EP_ENGINE_FINGERPRINT_H
 #define EP_ENGINE_FINGERPRINT_H
+#include <stdbool.h>
+#include <time.h>
 #include "pipeline/io/file.h"
-/* folder: "<root of output>/.eelpipe/inputs", or NULL: hash always. */
-ep_status ep_raw_fingerprint(struct ep_file *f, size_t index, const char *folder, unsigned threads, struct ep_hash *out,
-                             struct ep_err *e);
+/* folder: "<root of output>/.eelpipe/inputs", or NULL: nothing is remembered. */
+bool ep_raw_recall(const char *path, size_t index, const char *folder, struct ep_hash *out);
+/* Remembers what was hashed since `hashing` (a time before the first byte was read). Failing costs a re-hash, nothing else. */
+void ep_raw_remember(const struct ep_file *f, size_t index, const char *folder, const struct ep_hash *h, struct timespec hashing);
 #endif

@@ -38,7 +38,7 @@ struct ep_origin { const char *program, *version, *step, *stage, *fingerprint, *
 const struct ep_origin *ep_file_origin(const struct ep_file *f);
 
 /* XXH3-128 over the dataset's header, the axes and metadata that are read, and its stored chunks in order (a contiguous
- * dataset counts as pieces of 4 MiB). nthreads share the hashing. */
+ * dataset counts as groups of rows, cut by its shape alone). nthreads share the hashing. */
 ep_status ep_file_fingerprint(struct ep_file *f, size_t i, unsigned nthreads, struct ep_hash *out, struct ep_err *e);
 
 /* A whole signal: map, profile, spectrum, table, curve, or an image (whole images: only small ones; fails over max_bytes). */
@@ -72,4 +72,12 @@ void ep_source_chunk(const struct ep_source *s, size_t *ny, size_t *nx);
 size_t ep_source_pieces(const struct ep_source *s, const struct ep_block *b);
 ep_status ep_source_fetch(struct ep_source *s, const struct ep_block *b, size_t piece, struct ep_piece *p, struct ep_err *e);
 ep_status ep_source_fill(struct ep_source *s, struct ep_block *b, size_t piece, struct ep_piece *p, struct ep_err *e);
+
+/* Before the first block: pieces filled from now on also hash the stored bytes they read, each stored chunk once. Returns
+ * false where the read path can't (values from HDF5 or from memory, energy not last in an array without chunks): then use
+ * ep_file_fingerprint. */
+bool ep_source_hash_start(struct ep_source *s);
+/* After the last block, when no fill is running any more: hashes what no piece has read, with nthreads, and gives exactly
+ * the value of ep_file_fingerprint(f, i). */
+ep_status ep_source_hash_end(struct ep_source *s, unsigned nthreads, struct ep_hash *out, struct ep_err *e);
 #endif

@@ -21,6 +21,7 @@ struct ep_item {
     size_t dim[EP_MAX_AXES];  /* of the array */
     int role[EP_MAX_AXES];    /* of each dimension: number of its navigation axis, or EP_ROLE_ENERGY */
     bool has_flags, has_shift;/* per-pixel datasets beside data */
+    size_t nband;             /* profiles: columns of the dataset data_band beside data, 0 = none */
     struct ep_model *model;   /* NULL unless modelled */
     char errors[EP_NAME_LEN + 16]; /* dataset of the errors, relative to group */
 };
@@ -103,4 +104,25 @@ ep_status ep_chunk_read(const struct ep_file *f, const struct ep_store *s, const
 ep_status ep_pread_all(const struct ep_file *f, void *buf, size_t n, size_t offset, struct ep_err *e);
 /* Makes room in a reused buffer; the old content is lost. */
 ep_status ep_reserve(void **buf, size_t *capacity, size_t bytes, const char *what, struct ep_err *e);
+
+/* ---- hashing ---- */
+
+/* A contiguous array whose bytes are all in the file at one place, whatever their type: their number, else 0. */
+size_t ep_store_contiguous(const struct ep_file *f, const struct ep_store *s);
+/* The array is hashed in units, each by itself, so that threads can share the work: stored chunks, or of a contiguous array
+ * of 64 KiB to 4 MiB each. That depends on its shape alone: some whole lines (the last two dimensions), or some
+ * pixels (the last dimension) of a line over 4 MiB, or some bytes of a pixel over 4 MiB. */
+struct ep_units {
+    size_t count;
+    size_t outer, step, per; /* bytes of what is cut, bytes of a unit (the last may have less), units in each outer */
+    size_t lines, pixels;    /* that a unit holds; lines = 0: pixels of one line; both 0: bytes of a pixel, or chunks */
+};
+/* bytes: of the contiguous array, 0 = chunks. */
+void ep_units_of(const struct ep_store *s, size_t bytes, struct ep_units *u);
+/* Hash of the stored bytes of a unit, in canonical form. */
+struct ep_digest { unsigned char hash[16]; uint64_t bytes; uint32_t mask; bool known; };
+/* What is known already of the array of the values: how it lies, and digests of its units, known or not. */
+struct ep_hashed { const struct ep_store *st; const struct ep_chunk_at *at; const struct ep_digest *digest; };
+ep_status ep_fingerprint_from(struct ep_file *f, size_t i, unsigned nthreads, const struct ep_hashed *h, struct ep_hash *out,
+                              struct ep_err *e);
 #endif

@@ -1,6 +1,6 @@
 /* The hash of a signal as it lies in its file: a text of everything that is read about it, then its stored chunks in
- * order (a contiguous array as pieces of 4 MiB). Each chunk is hashed by itself, so that threads can share the work;
- * the digests are then hashed in order.
+ * order (of a contiguous array: groups of rows). Each unit is hashed by itself, so that threads can share the work, and
+ * those that read the values can do it on the way; the digests are then hashed in order.
  */
 #include <math.h>
 #include <pthread.h>
@@ -12,7 +12,10 @@
 #include "pipeline/base/mem.h"
 #include "pipeline/io/file_private.h"
 
-#define PIECE_BYTES ((size_t)4 << 20)
+#define UNIT_MIN ((size_t)64 << 10)
+#define UNIT_MAX ((size_t)4 << 20)
+#define UNIT_PIXELS ((size_t)1 << 20) /* of a line that is cut */
+#define STEP ((size_t)256 << 10)
 #define BATCH 16384 /* digests held at a time */
 #define MAX_THREADS 64
 
@@ -93,28 +96,48 @@ static void add_store(struct ep_str *t, const struct ep_store *s, const char *na
     if (dcpl >= 0 && H5Pget_fill_value(dcpl, H5T_NATIVE_DOUBLE, &fill) >= 0) add_number(t, "fill", fill);
 }
 
-/* ---- the values ---- */
+/* ---- units ---- */
 
-struct digest { XXH128_canonical_t h; uint64_t bytes; uint32_t mask; };
+void ep_units_of(const struct ep_store *s, size_t bytes, struct ep_units *u)
+{
+    *u = (struct ep_units){.count = s->chunks, .per = 1};
+    if (!bytes) return;
+    size_t pixel = H5Tget_size(s->type) * s->dim[s->rank - 1], line = s->rank > 1 ? pixel * s->dim[s->rank - 2] : pixel;
+    if (line <= UNIT_MAX) {
+        for (u->lines = 1; u->lines * line < UNIT_MIN;) u->lines *= 2;
+        u->outer = bytes;
+        u->step = u->lines * line;
+    } else if (pixel <= UNIT_MAX) {
+        for (u->pixels = 1; 2 * u->pixels * pixel <= UNIT_PIXELS;) u->pixels *= 2;
+        u->outer = line;
+        u->step = u->pixels * pixel;
+    } else {
+        u->outer = pixel;
+        u->step = UNIT_MAX;
+    }
+    u->per = (u->outer - 1) / u->step + 1;
+    u->count = bytes / u->outer * u->per;
+}
+
+/* ---- the values ---- */
 
 struct job {
     struct ep_file *f;
     const struct ep_store *s;
     const struct ep_chunk_at *at;
-    size_t first, end;    /* pieces of this batch */
-    size_t contiguous;    /* bytes of a contiguous array, else 0 */
-    struct digest *digest;
+    struct ep_units u;
+    bool contiguous;
+    size_t first, end;    /* units of this batch */
+    struct ep_digest *digest;
     pthread_mutex_t lock; /* of next, failed, err and of HDF5 */
     size_t next;
     bool failed;
     struct ep_err *err;
 };
 
-static ep_status hash_contiguous(struct job *j, size_t i, void **buf, size_t *cap, struct digest *d, struct ep_err *e)
+/* Bytes in the file, read and hashed by the amount that stays in the cache between the two. */
+static ep_status hash_bytes(struct job *j, size_t offset, size_t n, void **buf, size_t *cap, struct ep_digest *d, struct ep_err *e)
 {
-    size_t offset = i * PIECE_BYTES, n = j->contiguous - offset < PIECE_BYTES ? j->contiguous - offset : PIECE_BYTES;
-    /* Read and hash by the amount that stays in the cache between the two. */
-    enum { STEP = 256 << 10 };
     ep_status st = ep_reserve(buf, cap, STEP, "hashing", e);
     if (st != EP_OK) return st;
     XXH3_state_t *x = XXH3_createState();
@@ -122,82 +145,98 @@ static ep_status hash_contiguous(struct job *j, size_t i, void **buf, size_t *ca
     XXH3_128bits_reset(x);
     for (size_t k = 0; st == EP_OK && k < n; k += STEP) {
         size_t m = n - k < STEP ? n - k : STEP;
-        st = ep_pread_all(j->f, *buf, m, (size_t)j->s->address + offset + k, e);
+        st = ep_pread_all(j->f, *buf, m, offset + k, e);
         if (st == EP_OK) XXH3_128bits_update(x, *buf, m);
     }
-    XXH128_canonicalFromHash(&d->h, XXH3_128bits_digest(x));
-    d->bytes = n;
+    XXH128_canonicalFromHash((XXH128_canonical_t *)d->hash, XXH3_128bits_digest(x));
     XXH3_freeState(x);
+    d->bytes = n;
     return st;
 }
 
-static ep_status hash_chunk(struct job *j, size_t i, void **buf, size_t *cap, struct digest *d, struct ep_err *e)
+static ep_status hash_unit(struct job *j, size_t i, void **buf, size_t *cap, struct ep_digest *d, struct ep_err *e)
 {
+    if (j->contiguous) {
+        size_t from = i % j->u.per * j->u.step, rest = j->u.outer - from;
+        return hash_bytes(j, (size_t)j->s->address + i / j->u.per * j->u.outer + from, rest < j->u.step ? rest : j->u.step, buf, cap, d, e);
+    }
+    if (j->at) {
+        d->mask = j->at[i].mask;
+        return hash_bytes(j, (size_t)j->at[i].address, j->at[i].bytes, buf, cap, d, e);
+    }
     size_t bytes = 0, chunk[EP_MAX_AXES], rest = i;
     unsigned mask = 0;
-    ep_status st = EP_OK;
-    if (j->at) {
-        bytes = j->at[i].bytes;
-        mask = j->at[i].mask;
-        st = ep_reserve(buf, cap, bytes, "hashing", e);
-        if (st == EP_OK && bytes) st = ep_pread_all(j->f, *buf, bytes, (size_t)j->at[i].address, e);
-    } else {
-        for (int k = j->s->rank - 1; k >= 0; k--) {
-            chunk[k] = rest % j->s->nchunk[k];
-            rest /= j->s->nchunk[k];
-        }
-        pthread_mutex_lock(&j->lock);
-        st = ep_chunk_read(j->f, j->s, chunk, buf, cap, &bytes, &mask, e);
-        pthread_mutex_unlock(&j->lock);
+    for (int k = j->s->rank - 1; k >= 0; k--) {
+        chunk[k] = rest % j->s->nchunk[k];
+        rest /= j->s->nchunk[k];
     }
+    pthread_mutex_lock(&j->lock);
+    ep_status st = ep_chunk_read(j->f, j->s, chunk, buf, cap, &bytes, &mask, e);
+    pthread_mutex_unlock(&j->lock);
     if (st != EP_OK) return st;
-    XXH128_canonicalFromHash(&d->h, XXH3_128bits(bytes ? *buf : "", bytes));
+    XXH128_canonicalFromHash((XXH128_canonical_t *)d->hash, XXH3_128bits(bytes ? *buf : "", bytes));
     d->bytes = bytes;
     d->mask = mask;
     return EP_OK;
+}
+
+/* The next unit whose digest is not known; NULL: none left. */
+static struct ep_digest *next_unit(struct job *j, size_t *i)
+{
+    struct ep_digest *d = NULL;
+    pthread_mutex_lock(&j->lock);
+    while (!d && !j->failed && j->next < j->end) {
+        *i = j->next++;
+        if (!j->digest[*i - j->first].known) d = &j->digest[*i - j->first];
+    }
+    pthread_mutex_unlock(&j->lock);
+    return d;
 }
 
 static void *worker(void *arg)
 {
     struct job *j = arg;
     struct ep_err e = {0};
+    struct ep_digest *d;
     void *buf = NULL;
-    size_t cap = 0;
+    size_t cap = 0, i;
+    pthread_mutex_lock(&j->lock);
     ep_hdf5_init();
-    for (;;) {
-        pthread_mutex_lock(&j->lock);
-        size_t i = j->failed ? j->end : j->next;
-        j->next = i < j->end ? i + 1 : j->next;
-        pthread_mutex_unlock(&j->lock);
-        if (i >= j->end) break;
-        struct digest *d = &j->digest[i - j->first];
-        ep_status st = j->contiguous ? hash_contiguous(j, i, &buf, &cap, d, &e) : hash_chunk(j, i, &buf, &cap, d, &e);
-        if (st == EP_OK) continue;
+    pthread_mutex_unlock(&j->lock);
+    while ((d = next_unit(j, &i))) {
+        if (hash_unit(j, i, &buf, &cap, d, &e) == EP_OK) continue;
         pthread_mutex_lock(&j->lock);
         j->failed = true;
         ep_fail(j->err, e.code, "%s", e.msg);
         pthread_mutex_unlock(&j->lock);
     }
     free(buf);
+    pthread_mutex_lock(&j->lock);
+    H5Eclear2(H5E_DEFAULT); /* of this thread: it is not freed when the thread ends */
+    pthread_mutex_unlock(&j->lock);
     return NULL;
 }
 
-/* Pieces first .. end of the array with all threads; their digests are added to x in order. */
-static ep_status hash_batch(struct job *j, unsigned nthreads, XXH3_state_t *x)
+/* Units first .. end of the array with all threads; their digests are added to x in order. */
+static ep_status hash_batch(struct job *j, const struct ep_digest *known, unsigned nthreads, XXH3_state_t *x)
 {
     pthread_t id[MAX_THREADS];
     unsigned n = 0;
-    size_t pieces = j->end - j->first;
+    size_t units = j->end - j->first, todo = units;
     j->next = j->first;
-    memset(j->digest, 0, pieces * sizeof *j->digest);
-    while (n + 1 < nthreads && n + 1 < pieces && !pthread_create(&id[n], NULL, worker, j)) n++;
-    worker(j);
+    memset(j->digest, 0, units * sizeof *j->digest);
+    for (size_t i = 0; known && i < units; i++) {
+        j->digest[i] = known[j->first + i];
+        todo -= j->digest[i].known;
+    }
+    while (n + 1 < nthreads && n + 1 < todo && !pthread_create(&id[n], NULL, worker, j)) n++;
+    if (todo) worker(j);
     while (n) pthread_join(id[--n], NULL);
     if (j->failed) return j->err->code;
-    for (size_t i = 0; i < pieces; i++) {
+    for (size_t i = 0; i < units; i++) {
         char tail[40];
         int m = snprintf(tail, sizeof tail, "|%llu|%u\n", (unsigned long long)j->digest[i].bytes, j->digest[i].mask);
-        XXH3_128bits_update(x, &j->digest[i].h, sizeof j->digest[i].h);
+        XXH3_128bits_update(x, j->digest[i].hash, sizeof j->digest[i].hash);
         XXH3_128bits_update(x, tail, (size_t)m);
     }
     return EP_OK;
@@ -209,7 +248,7 @@ static ep_status hash_values(struct ep_file *f, const struct ep_store *s, const 
     size_t rest = s->esize, rows;
     for (int k = 1; k < s->rank; k++)
         if (!ep_mul_ok(rest, s->dim[k], &rest)) return ep_fail(e, EP_E_INPUT, "%s: %s is too large", f->path, path);
-    rows = rest >= PIECE_BYTES ? 1 : PIECE_BYTES / rest;
+    rows = rest >= UNIT_MAX ? 1 : UNIT_MAX / rest;
     EP_AUTO_FREE void *buf = calloc(rows < s->dim[0] ? rows : s->dim[0], rest);
     EP_AUTO_HID file = H5Dget_space(s->set);
     if (!buf) return ep_fail(e, EP_E_COMPUTE, "no memory for %zu bytes (hashing)", rows * rest);
@@ -226,8 +265,7 @@ static ep_status hash_values(struct ep_file *f, const struct ep_store *s, const 
     return EP_OK;
 }
 
-/* A contiguous array whose bytes are all in the file at one place, whatever their type. */
-static size_t contiguous_bytes(const struct ep_file *f, const struct ep_store *s)
+size_t ep_store_contiguous(const struct ep_file *f, const struct ep_store *s)
 {
     EP_AUTO_HID dcpl = H5Dget_create_plist(s->set);
     size_t bytes = H5Tget_size(s->type);
@@ -237,33 +275,40 @@ static size_t contiguous_bytes(const struct ep_file *f, const struct ep_store *s
     return s->address <= f->bytes && bytes <= f->bytes - s->address ? bytes : 0;
 }
 
+/* Header and values of one array, from what is known of it. */
+static ep_status add_store_values(struct ep_file *f, const struct ep_hashed *h, const char *path, const char *name, unsigned nthreads,
+                                  XXH3_state_t *x, struct ep_err *e)
+{
+    const struct ep_store *s = h->st;
+    struct ep_str t = {0};
+    ep_status st = EP_OK;
+    add_store(&t, s, name);
+    XXH3_128bits_update(x, t.s, t.n + 1);
+    ep_str_free(&t);
+    size_t bytes = ep_store_contiguous(f, s);
+    if (!bytes && s->layout != H5D_CHUNKED) return hash_values(f, s, path, x, e);
+    struct job j = {.f = f, .s = s, .at = h->at, .err = e, .contiguous = bytes > 0};
+    ep_units_of(s, bytes, &j.u);
+    size_t room = j.u.count < BATCH ? j.u.count : BATCH;
+    j.digest = ep_xcalloc(room, sizeof *j.digest);
+    pthread_mutex_init(&j.lock, NULL);
+    for (; st == EP_OK && j.first < j.u.count; j.first = j.end) {
+        j.end = j.u.count - j.first < room ? j.u.count : j.first + room;
+        st = hash_batch(&j, h->digest, nthreads, x);
+    }
+    pthread_mutex_destroy(&j.lock);
+    free(j.digest);
+    return st;
+}
+
 static ep_status add_array(struct ep_file *f, const char *path, const char *name, enum ep_dtype dtype, unsigned nthreads,
                            XXH3_state_t *x, struct ep_err *e)
 {
     struct ep_store s;
-    struct ep_str t = {0};
     ep_status st = ep_store_open(f, path, dtype, &s, e);
     if (st != EP_OK) return st;
-    add_store(&t, &s, name);
-    XXH3_128bits_update(x, t.s, t.n + 1);
-    ep_str_free(&t);
-    struct job j = {.f = f, .s = &s, .err = e, .contiguous = contiguous_bytes(f, &s)};
-    if (!j.contiguous && s.layout != H5D_CHUNKED) {
-        st = hash_values(f, &s, path, x, e);
-        ep_store_close(&s);
-        return st;
-    }
     struct ep_chunk_at *at = ep_store_addresses(f, &s);
-    size_t pieces = j.contiguous ? (j.contiguous - 1) / PIECE_BYTES + 1 : s.chunks, room = pieces < BATCH ? pieces : BATCH;
-    j.at = at;
-    j.digest = ep_xcalloc(room, sizeof *j.digest);
-    pthread_mutex_init(&j.lock, NULL);
-    for (; st == EP_OK && j.first < pieces; j.first = j.end) {
-        j.end = pieces - j.first < room ? pieces : j.first + room;
-        st = hash_batch(&j, nthreads, x);
-    }
-    pthread_mutex_destroy(&j.lock);
-    free(j.digest);
+    st = add_store_values(f, &(struct ep_hashed){&s, at, NULL}, path, name, nthreads, x, e);
     free(at);
     ep_store_close(&s);
     return st;
@@ -311,11 +356,14 @@ static void add_model(const struct ep_model *m, XXH3_state_t *x)
     ep_str_free(&t);
 }
 
-static ep_status add_all(struct ep_file *f, const struct ep_item *it, unsigned nthreads, XXH3_state_t *x, struct ep_err *e)
+static ep_status add_all(struct ep_file *f, const struct ep_item *it, unsigned nthreads, const struct ep_hashed *h,
+                         XXH3_state_t *x, struct ep_err *e)
 {
     if (!it->data) return add_group(f, it, x, e);
-    ep_status st = add_array(f, it->data, "data", it->d.dtype, nthreads, x, e);
+    ep_status st = h ? add_store_values(f, h, it->data, "data", nthreads, x, e)
+                     : add_array(f, it->data, "data", it->d.dtype, nthreads, x, e);
     if (st == EP_OK && it->d.has_sigma) st = add_beside(f, it, it->errors, EP_F64, nthreads, x, e);
+    if (st == EP_OK && it->nband) st = add_beside(f, it, "data_band", EP_F64, nthreads, x, e);
     if (st == EP_OK && it->has_flags) st = add_beside(f, it, "flags", EP_U32, nthreads, x, e);
     if (st == EP_OK && it->has_shift) st = add_beside(f, it, "shift", EP_F64, nthreads, x, e);
     if (st == EP_OK && it->model) {
@@ -326,7 +374,8 @@ static ep_status add_all(struct ep_file *f, const struct ep_item *it, unsigned n
     return st;
 }
 
-ep_status ep_file_fingerprint(struct ep_file *f, size_t i, unsigned nthreads, struct ep_hash *out, struct ep_err *e)
+ep_status ep_fingerprint_from(struct ep_file *f, size_t i, unsigned nthreads, const struct ep_hashed *h, struct ep_hash *out,
+                              struct ep_err *e)
 {
     const struct ep_item *it = &f->item[i];
     struct ep_str t = {0};
@@ -339,10 +388,15 @@ ep_status ep_file_fingerprint(struct ep_file *f, size_t i, unsigned nthreads, st
     add_desc(&t, it);
     XXH3_128bits_update(x, t.s, t.n + 1);
     ep_str_free(&t);
-    ep_status st = add_all(f, it, nthreads, x, e);
+    ep_status st = add_all(f, it, nthreads, h, x, e);
     XXH128_canonical_t c;
     XXH128_canonicalFromHash(&c, XXH3_128bits_digest(x));
     for (size_t k = 0; st == EP_OK && k < sizeof c.digest; k++) snprintf(out->hex + 2 * k, 3, "%02x", c.digest[k]);
     XXH3_freeState(x);
     return st;
+}
+
+ep_status ep_file_fingerprint(struct ep_file *f, size_t i, unsigned nthreads, struct ep_hash *out, struct ep_err *e)
+{
+    return ep_fingerprint_from(f, i, nthreads, NULL, out, e);
 }

@@ -29,7 +29,8 @@ static size_t bytes_wanted(const struct ep_desc *d)
         if (!ep_mul_ok(pixels, d->nav[k].size, &pixels)) return SIZE_MAX;
     if (!ep_mul_ok(pixels, ep_desc_nch(d), &n) || !ep_mul_ok(n, d->has_sigma ? 16 : 8, &n)) return SIZE_MAX;
     if (d->kind == EP_IMAGE || d->kind == EP_MAP) n /= 2;
-    if (!ep_mul_ok(pixels, d->modelled ? 60 : 12, &bytes) || bytes > SIZE_MAX - n) return SIZE_MAX;
+    size_t each = d->kind == EP_CURVE ? EP_CURVE_COLS * sizeof(double) : d->modelled ? 60 : 12;
+    if (!ep_mul_ok(pixels, each, &bytes) || bytes > SIZE_MAX - n) return SIZE_MAX;
     return n + bytes;
 }
 
@@ -77,6 +78,16 @@ static ep_status load_doubles(struct ep_file *f, const struct ep_item *it, struc
     return st;
 }
 
+/* Covariances of neighbouring bins of a profile. */
+static ep_status load_band(struct ep_file *f, const struct ep_item *it, struct ep_signal *s, struct ep_err *e)
+{
+    size_t bytes;
+    if (!ep_mul_ok(s->n * sizeof *s->band, it->nband, &bytes) || !(s->band = calloc(bytes ? bytes : 1, 1)))
+        return ep_fail(e, EP_E_COMPUTE, "no memory (covariances of a profile)");
+    s->nband = it->nband;
+    return load_beside(f, it, "data_band", H5T_NATIVE_DOUBLE, s->nband * s->n, s->band, e);
+}
+
 static ep_status load_array(struct ep_file *f, size_t i, struct ep_signal **out, struct ep_err *e)
 {
     const struct ep_item *it = &f->item[i];
@@ -88,12 +99,13 @@ static ep_status load_array(struct ep_file *f, size_t i, struct ep_signal **out,
         st = ep_fail(e, EP_E_COMPUTE, "no memory for %zu bytes (flags)", pixels * sizeof *s->flags);
     if (st == EP_OK && it->model && s->model) *s->model = *it->model;
     if (st == EP_OK && it->d.kind == EP_CURVE) {
-        if (ep_h5_data_read(f->id, it->data, H5T_NATIVE_DOUBLE, 2 * s->n, s->points) != EP_H5_OK) st = cannot_read(f, it, "data", e);
+        if (ep_h5_data_read(f->id, it->data, H5T_NATIVE_DOUBLE, EP_CURVE_COLS * s->n, s->points) != EP_H5_OK) st = cannot_read(f, it, "data", e);
     } else if (st == EP_OK) {
         st = s->f32 ? load_floats(f, i, s, e) : load_doubles(f, it, s, e);
     }
     if (st == EP_OK && s->sigma32) st = load_beside(f, it, it->errors, H5T_NATIVE_FLOAT, s->n, s->sigma32, e);
     if (st == EP_OK && s->sigma64) st = load_beside(f, it, it->errors, H5T_NATIVE_DOUBLE, s->n, s->sigma64, e);
+    if (st == EP_OK && it->nband) st = load_band(f, it, s, e);
     if (st != EP_OK) {
         ep_signal_free(s);
         return st;

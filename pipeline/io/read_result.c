@@ -175,6 +175,21 @@ static bool same_shape(hid_t group, const char *name, const struct ep_item *it)
     return rank == it->rank && !memcmp(dim, it->dim, (size_t)rank * sizeof *dim);
 }
 
+/* The attribute and the dataset of a profile's covariances must say the same. */
+static bool read_band(hid_t g, struct ep_item *it, char *why)
+{
+    double n = 0;
+    size_t dim[EP_MAX_AXES], total;
+    int rank;
+    number(g, "band", &n);
+    EP_AUTO_HID d = ep_h5_dataset(g, "data_band");
+    if (d < 0 && n == 0) return true;
+    if (d < 0 || !ep_h5_dims(d, EP_MAX_AXES, &rank, dim, &total) || rank != 2 || dim[0] != it->dim[0] || (double)dim[1] != n)
+        return snprintf(why, WHY, "data_band is missing or does not fit the data"), false;
+    it->nband = dim[1];
+    return true;
+}
+
 static bool describe_array(struct ep_file *f, struct ep_item *it, hid_t g, char *why)
 {
     struct ep_str path = {0};
@@ -185,13 +200,15 @@ static bool describe_array(struct ep_file *f, struct ep_item *it, hid_t g, char 
     EP_AUTO_HID set = ep_h5_dataset(f->id, data);
     ep_h5_attr_text(set, "units", it->d.unit, sizeof it->d.unit);
     if (it->d.kind == EP_CURVE) {
-        if (it->rank != 2 || it->dim[1] != 2) return snprintf(why, WHY, "a curve is an array of n x 2"), false;
+        if (it->rank != 2 || it->dim[1] != EP_CURVE_COLS)
+            return snprintf(why, WHY, "a curve is an array of n x %d", EP_CURVE_COLS), false;
         it->d.nnav = 1;
         it->d.nav[0] = (struct ep_axis){.scale = 1, .size = it->dim[0]};
         return true;
     }
     if (!read_axes(g, it, why)) return false;
     if (it->d.spectral && !read_model(g, it, why)) return false;
+    if (it->d.kind == EP_PROFILE && !read_band(g, it, why)) return false;
     it->has_flags = ep_h5_is_dataset(g, "flags");
     it->has_shift = it->d.spectral && ep_h5_is_dataset(g, "shift");
     if (it->d.kind == EP_IMAGE && it->d.shift_max > 0 && !it->has_shift)

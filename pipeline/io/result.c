@@ -283,6 +283,19 @@ static void put_image(struct ep_writer *w, const struct ep_signal *s)
     ep_h5w_done(h, &o->group);
 }
 
+/* Splitting pixels between the bins of a profile correlates them: covariance of bin i with bin i + 1 + k. */
+static void put_band(struct ep_h5w *h, struct object *o, const struct ep_signal *s)
+{
+    char unit[80];
+    const hsize_t dim[2] = {s->n, s->nband};
+    hid_t d = ep_h5w_array(h, o->group, "data_band", EP_F64, 2, dim, (struct ep_h5w_values){.f64 = s->band}, true);
+    snprintf(unit, sizeof unit, "(%s)^2", s->d.unit);
+    ep_h5w_text(h, d, "units", s->d.unit[0] ? unit : "");
+    ep_h5w_text(h, d, "long_name", "Covariance with the following bins");
+    ep_h5w_done(h, &d);
+    ep_h5w_i32(h, o->group, "band", (int32_t)s->nband);
+}
+
 /* Maps, profiles, spectra. */
 static void put_array(struct ep_writer *w, const struct ep_signal *s)
 {
@@ -304,6 +317,8 @@ static void put_array(struct ep_writer *w, const struct ep_signal *s)
         ep_h5w_done(h, &d);
         o->has_sigma = true;
     }
+    if (s->nband && s->d.kind == EP_PROFILE)
+        put_band(h, o, s);
     ep_h5w_carried(h, o->group, &o->d, s->model, s->theta, s->cmat, s->shift, s->flags);
     o->has_flags = s->flags != NULL;
     ep_h5w_nxdata(h, o->group, &o->d);
@@ -317,10 +332,11 @@ static void put_curve(struct ep_writer *w, const struct ep_signal *s)
         return;
     struct ep_h5w *h = &w->h;
     static const char *const no_axes[] = {".", "."};
-    const hsize_t dim[2] = {s->n, 2};
+    const hsize_t dim[2] = {s->n, EP_CURVE_COLS};
     hid_t d = ep_h5w_array(h, o->group, "data", EP_F64, 2, dim, (struct ep_h5w_values){.f64 = s->points}, true);
     ep_h5w_label_data(h, d, &s->d, NULL);
     ep_h5w_done(h, &d);
+    ep_h5w_text(h, o->group, "columns", "y x normal_y normal_x sigma");
     ep_h5w_text(h, o->group, "signal", "data");
     ep_h5w_texts(h, o->group, "axes", no_axes, 2);
     ep_h5w_text_data(h, o->group, "title", s->d.name);

@@ -40,7 +40,7 @@ void ep_h5w_next_name(char name[EP_NAME_LEN])
 /* Names of the axis vectors in the NXdata group; they share it with the members named here. */
 static void axis_names(const struct ep_desc *d, int rank, char names[EP_MAX_AXES][EP_NAME_LEN])
 {
-    static const char *const taken[] = {"data", "data_errors", "flags", "title", "shift", "covariance"};
+    static const char *const taken[] = {"data", "data_errors", "data_band", "flags", "title", "shift", "covariance"};
     for (int k = 0; k < rank; k++) {
         bool energy = d->spectral && k == rank - 1;
         ep_h5w_safe_name(names[k], energy ? "energy" : ep_h5w_nav_name(d, (size_t)k), "axis");

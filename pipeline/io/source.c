@@ -2,25 +2,17 @@
 #include <assert.h>
 #include <libdeflate.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "pipeline/base/mem.h"
 #include "pipeline/io/decode.h"
 #include "pipeline/io/source_private.h"
 
-#define BOUNCE_BYTES ((size_t)256 << 10) /* read at a time when not straight into the block: stays in the second cache */
-#define SKIP_BYTES ((size_t)16 << 10)    /* unwanted bytes between two pixels that are worth a call of their own */
-
-/* What one thread needs to decode a chunk; kept in a list between calls. */
-struct ep_scratch { struct libdeflate_decompressor *z; void *in, *out; size_t in_cap, out_cap; struct ep_scratch *next; };
-
-/* A dense array in memory or in the file: canonical origin of its first element, strides in elements. */
-struct frame { size_t org[EP_NCANON], stride[EP_NCANON]; };
-
 /* ---- from memory into the block ---- */
 
 /* Copies one part of box x out of a stored array. */
 static void scatter(const struct ep_source *s, struct ep_block *b, const struct ep_box *x, const struct ep_part *p,
-                    const struct ep_stored *from, const struct frame *f)
+                    const struct ep_stored *from, const struct ep_frame *f)
 {
     size_t ne = x->hi[EP_E] - x->lo[EP_E], nx = x->hi[EP_X] - x->lo[EP_X], step = s->dim[EP_E] < 0 ? 1 : f->stride[EP_E];
     bool lines = step == 1 && f->stride[EP_X] == ne && b->nch == ne; /* pixels of a row touch on both sides */
@@ -37,64 +29,9 @@ static void scatter(const struct ep_source *s, struct ep_block *b, const struct 
     }
 }
 
-/* ---- from the file, as it lies there ---- */
-
-/* Pixels in the order of the file, `pitch` bytes apart, beginning with row y of the part; width of them make a row. */
-struct run { const struct ep_box *x; const struct ep_part *p; size_t y, npixel, width, offset, pitch; };
-
-static ep_status read_bounced(struct ep_source *s, struct ep_block *b, const struct run *r, struct ep_piece *piece, struct ep_err *e)
-{
-    size_t ne = r->x->hi[EP_E] - r->x->lo[EP_E], want = ne * s->st.esize;
-    size_t at_once = r->pitch - want > SKIP_BYTES ? 1 : ep_max(BOUNCE_BYTES / r->pitch, 1);
-    ep_status st = ep_reserve(&piece->raw, &piece->capacity, ep_max(BOUNCE_BYTES, want), "reading", e);
-    for (size_t i = 0; st == EP_OK && i < r->npixel; i += at_once) {
-        size_t k = ep_min(at_once, r->npixel - i);
-        st = ep_pread_all(s->f, piece->raw, (k - 1) * r->pitch + want, r->offset + i * r->pitch, e);
-        for (size_t j = 0; st == EP_OK && j < k; j++) {
-            struct ep_stored from = {(unsigned char *)piece->raw + j * r->pitch, ne, s->st.dtype, false};
-            ep_stored_get(&from, 0, 1, ne,
-                          ep_src_target(s, b, r->p->t, r->y + (i + j) / r->width, r->x->lo[EP_X] + (i + j) % r->width, r->x->lo[EP_E]));
-        }
-    }
-    return st;
-}
-
-/* A part out of an unfiltered array with energy last that begins at `address` of the file. */
-static ep_status read_flat(struct ep_source *s, struct ep_block *b, const struct ep_box *x, const struct ep_part *p, size_t address,
-                           const struct frame *f, struct ep_piece *piece, struct ep_err *e)
-{
-    size_t ne = x->hi[EP_E] - x->lo[EP_E], nx = x->hi[EP_X] - x->lo[EP_X], pixel = s->dim[EP_X] < 0 ? ne : f->stride[EP_X];
-    size_t first = (p->t - f->org[EP_T]) * f->stride[EP_T] + (x->lo[EP_X] - f->org[EP_X]) * f->stride[EP_X] +
-                   (x->lo[EP_E] - f->org[EP_E]) * f->stride[EP_E];
-    bool touching = f->stride[EP_Y] == nx * pixel; /* rows of the part follow each other in the file */
-    bool as_it_is = s->st.dtype == EP_F32 && ne == pixel && ne == b->nch;
-    size_t rows = touching && (!as_it_is || nx == b->a.nx) ? p->y1 - p->y0 : 1;
-    ep_status st = EP_OK;
-    for (size_t y = p->y0; st == EP_OK && y < p->y1; y += rows) {
-        size_t offset = address + (first + (y - f->org[EP_Y]) * f->stride[EP_Y]) * s->st.esize;
-        if (as_it_is) {
-            st = ep_pread_all(s->f, ep_src_target(s, b, p->t, y, x->lo[EP_X], x->lo[EP_E]), rows * nx * ne * sizeof(float), offset, e);
-        } else {
-            struct run r = {x, p, y, rows * nx, nx, offset, pixel * s->st.esize};
-            st = read_bounced(s, b, &r, piece, e);
-        }
-    }
-    return st;
-}
-
-static ep_status read_flat_box(struct ep_source *s, struct ep_block *b, const struct ep_box *x, size_t address, const struct frame *f,
-                               struct ep_piece *piece, struct ep_err *e)
-{
-    size_t t = x->lo[EP_T];
-    struct ep_part p;
-    ep_status st = EP_OK;
-    while (st == EP_OK && ep_src_next(s, x, &t, &p)) st = read_flat(s, b, x, &p, address, f, piece, e);
-    return st;
-}
-
 /* ---- encoded chunks ---- */
 
-static struct ep_scratch *scratch_take(struct ep_source *s)
+struct ep_scratch *ep_src_scratch_take(struct ep_source *s)
 {
     pthread_mutex_lock(&s->lock);
     struct ep_scratch *w = s->pool;
@@ -103,7 +40,7 @@ static struct ep_scratch *scratch_take(struct ep_source *s)
     return w ? w : ep_xcalloc(1, sizeof *w);
 }
 
-static void scratch_give(struct ep_source *s, struct ep_scratch *w)
+void ep_src_scratch_give(struct ep_source *s, struct ep_scratch *w)
 {
     pthread_mutex_lock(&s->lock);
     w->next = s->pool;
@@ -148,43 +85,106 @@ static ep_status decode(struct ep_source *s, struct ep_scratch *w, const unsigne
     return EP_OK;
 }
 
-static const struct ep_chunk_at *chunk_at(const struct ep_source *s, const size_t chunk[EP_NCANON])
+static size_t chunk_number(const struct ep_source *s, const size_t chunk[EP_NCANON])
 {
     size_t index = 0;
     for (int k = 0; k < s->st.rank; k++)
         for (int c = 0; c < EP_NCANON; c++)
             if (s->dim[c] == k) index = index * s->nc[c] + chunk[c];
-    return &s->at[index];
+    return index;
+}
+
+/* The elements of a frame from the first to the last that is wanted. */
+static void wanted(const struct ep_source *s, const struct ep_box *x, const struct ep_frame *f, size_t *first, size_t *end)
+{
+    size_t t = x->lo[EP_T];
+    struct ep_part p;
+    *first = SIZE_MAX;
+    *end = 0;
+    while (ep_src_next(s, x, &t, &p)) {
+        const size_t lo[EP_NCANON] = {p.t, p.y0, x->lo[EP_X], x->lo[EP_E]}, hi[EP_NCANON] = {p.t + 1, p.y1, x->hi[EP_X], x->hi[EP_E]};
+        size_t a = 0, b = 1;
+        for (int c = 0; c < EP_NCANON; c++) {
+            a += (lo[c] - f->org[c]) * f->stride[c];
+            b += (hi[c] - 1 - f->org[c]) * f->stride[c];
+        }
+        *first = ep_min(*first, a);
+        *end = ep_max(*end, b);
+    }
+}
+
+/* Of a chunk that is shuffled at most: what is wanted of each plane of bytes, to where it is in the whole chunk. */
+static ep_status read_planes(struct ep_source *s, struct ep_scratch *w, const struct ep_chunk_at *at, bool shuffled, size_t first,
+                             size_t end, struct ep_err *e)
+{
+    size_t planes = shuffled ? s->st.esize : 1, width = s->st.esize / planes, plane = s->st.chunk_bytes / planes;
+    ep_status st = EP_OK;
+    for (size_t k = 0; st == EP_OK && k < planes; k++) {
+        size_t from = k * plane + first * width;
+        st = ep_pread_all(s->f, (unsigned char *)w->in + from, (end - first) * width, (size_t)at->address + from, e);
+    }
+    return st;
+}
+
+static ep_status read_hashed(struct ep_source *s, struct ep_scratch *w, const struct ep_chunk_at *at, size_t unit, struct ep_err *e)
+{
+    ep_status st = ep_src_hash_begin(w, e);
+    for (size_t k = 0, n; st == EP_OK && k < at->bytes; k += n) {
+        n = ep_min(at->bytes - k, EP_BOUNCE_BYTES);
+        st = ep_pread_all(s->f, (unsigned char *)w->in + k, n, (size_t)at->address + k, e);
+        if (st == EP_OK) ep_src_hash_add(w, (unsigned char *)w->in + k, n);
+    }
+    if (st == EP_OK) ep_src_hash_done(s, w, unit, at->bytes, at->mask);
+    return st;
+}
+
+/* The stored bytes of a chunk, as much as is needed, into w->in. */
+static ep_status read_chunk(struct ep_source *s, struct ep_scratch *w, const struct ep_box *x, const struct ep_frame *f,
+                            const struct ep_chunk_at *at, size_t unit, struct ep_err *e)
+{
+    size_t first, end;
+    ep_status st = ep_reserve(&w->in, &w->in_cap, at->bytes, "a chunk", e);
+    if (st != EP_OK) return st;
+    if (ep_src_hash_claim(s, unit)) return read_hashed(s, w, at, unit, e);
+    if (applied(s->st.deflate, at->mask) || applied(s->st.fletcher, at->mask) || at->bytes != s->st.chunk_bytes)
+        return ep_pread_all(s->f, w->in, at->bytes, (size_t)at->address, e);
+    wanted(s, x, f, &first, &end);
+    return read_planes(s, w, at, applied(s->st.shuffle, at->mask), first, end, e);
+}
+
+/* The same for a chunk that fetch has read. */
+static ep_status hash_fetched(struct ep_source *s, struct ep_scratch *w, const struct ep_piece *piece, size_t unit, struct ep_err *e)
+{
+    if (!ep_src_hash_claim(s, unit)) return EP_OK;
+    ep_status st = ep_src_hash_begin(w, e);
+    if (st != EP_OK) return st;
+    ep_src_hash_add(w, piece->raw, piece->bytes);
+    ep_src_hash_done(s, w, unit, piece->bytes, piece->filter_mask);
+    return EP_OK;
 }
 
 static ep_status fill_chunk(struct ep_source *s, struct ep_block *b, const struct ep_box *x, const size_t chunk[EP_NCANON],
-                            struct ep_piece *piece, struct ep_err *e)
+                            const struct ep_piece *piece, struct ep_err *e)
 {
-    struct frame f;
+    struct ep_frame f;
     struct ep_part p;
     struct ep_stored from;
-    const struct ep_chunk_at *at = s->at ? chunk_at(s, chunk) : NULL;
+    size_t unit = chunk_number(s, chunk), t = x->lo[EP_T];
+    const struct ep_chunk_at *at = s->at ? &s->at[unit] : NULL;
     unsigned mask = at ? at->mask : piece->filter_mask;
-    size_t bytes = at ? at->bytes : piece->bytes, t = x->lo[EP_T];
-    ep_status st = EP_OK;
+    size_t bytes = at ? at->bytes : piece->bytes;
 
-    ep_src_strides(s, s->c, f.stride);
-    for (int c = 0; c < EP_NCANON; c++) f.org[c] = chunk[c] * s->c[c];
+    ep_src_frame(s, s->c, chunk, &f);
     bool plain = !applied(s->st.shuffle, mask) && !applied(s->st.deflate, mask) && !applied(s->st.fletcher, mask);
     if (at && plain && s->in_order) {
         if (bytes != s->st.chunk_bytes) return damaged(s, "a chunk has the wrong size", e);
-        return read_flat_box(s, b, x, (size_t)at->address, &f, piece, e);
+        return ep_src_flat_chunk(s, b, x, &f, (size_t)at->address, unit, mask, e);
     }
-    struct ep_scratch *w = scratch_take(s);
-    const void *in = piece->raw;
-    if (at) {
-        st = ep_reserve(&w->in, &w->in_cap, bytes, "a chunk", e);
-        if (st == EP_OK) st = ep_pread_all(s->f, w->in, bytes, (size_t)at->address, e);
-        in = w->in;
-    }
-    if (st == EP_OK) st = decode(s, w, in, bytes, mask, &from, e);
+    struct ep_scratch *w = ep_src_scratch_take(s);
+    ep_status st = at ? read_chunk(s, w, x, &f, at, unit, e) : hash_fetched(s, w, piece, unit, e);
+    if (st == EP_OK) st = decode(s, w, at ? w->in : piece->raw, bytes, mask, &from, e);
     while (st == EP_OK && ep_src_next(s, x, &t, &p)) scatter(s, b, x, &p, &from, &f);
-    scratch_give(s, w);
+    ep_src_scratch_give(s, w);
     return st;
 }
 
@@ -241,9 +241,10 @@ static void fill_slabs(struct ep_source *s, struct ep_block *b, const struct ep_
     size_t done = 0, t = x->lo[EP_T];
     struct ep_part p;
     while (ep_src_next(s, x, &t, &p)) {
-        struct frame f = {.org = {p.t, p.y0, x->lo[EP_X], x->lo[EP_E]}};
         size_t size[EP_NCANON], n = part_size(x, &p, size);
-        ep_src_strides(s, size, f.stride);
+        struct ep_frame f;
+        ep_src_frame(s, size, NULL, &f);
+        memcpy(f.org, (size_t[EP_NCANON]){p.t, p.y0, x->lo[EP_X], x->lo[EP_E]}, sizeof f.org);
         struct ep_stored from = {(unsigned char *)piece->raw + done, n, s->st.dtype, false};
         scatter(s, b, x, &p, &from, &f);
         done += n * s->st.esize;
@@ -271,7 +272,7 @@ static void fill_memory(struct ep_source *s, struct ep_block *b, const struct ep
 static bool through_hdf5(const struct ep_source *s, const size_t chunk[EP_NCANON])
 {
     if (!ep_src_chunked(s)) return !ep_src_flat(s);
-    return !s->st.direct || (s->at && !chunk_at(s, chunk)->bytes);
+    return !s->st.direct || (s->at && !s->at[chunk_number(s, chunk)].bytes);
 }
 
 static bool is_carry(const struct ep_source *s, const struct ep_block *b, size_t piece)
@@ -326,9 +327,7 @@ ep_status ep_source_fill(struct ep_source *s, struct ep_block *b, size_t piece, 
         return EP_OK;
     }
     if (ep_src_chunked(s)) return fill_chunk(s, b, &x, chunk, p, e);
-    struct frame f = {.org = {0}};
-    ep_src_strides(s, s->n, f.stride);
-    return read_flat_box(s, b, &x, (size_t)s->st.address, &f, p, e);
+    return ep_src_flat_fill(s, b, &x, e);
 }
 
 static struct ep_source *source_new(const struct ep_desc *d)
@@ -385,12 +384,14 @@ void ep_source_close(struct ep_source *s)
         struct ep_scratch *w = s->pool;
         s->pool = w->next;
         if (w->z) libdeflate_free_decompressor(w->z);
+        if (w->hash) XXH3_freeState(w->hash);
         free(w->in);
         free(w->out);
         free(w);
     }
     for (int k = 0; k < EP_NCARRY; k++) ep_hid_done(&s->carry[k]);
     ep_store_close(&s->st);
+    ep_src_hash_free(s);
     free(s->at);
     pthread_mutex_destroy(&s->lock);
     free(s);

@@ -53,19 +53,48 @@ static size_t ceil_div(size_t a, size_t b)
     return (a + b - 1) / b;
 }
 
-/* Rows, columns and channels of one piece of a block that has no chunks. */
-struct group { size_t rows, cols, channels; };
+/* Rows, columns and channels of one piece of a block that has no chunks, and where the first piece begins (perhaps before
+ * the block: pieces that are hashed begin where units do). */
+struct group { size_t rows, cols, channels, y0, x0; };
+
+static size_t multiple(size_t n, size_t of)
+{
+    return ep_max(n / of, 1) * of;
+}
+
 static struct group group_of(const struct ep_source *s, const struct ep_block *b)
 {
     size_t esize = s->mem ? sizeof(float) : s->st.esize;
+    struct group g = {b->a.ny, b->a.nx, b->nch, b->a.y0, b->a.x0};
     if (!s->in_order) { /* planes of one channel lie together */
         size_t n = ep_max(GROUP_BYTES / ep_max(b->a.ny * b->a.nx * esize, 1), 16);
-        return (struct group){b->a.ny, b->a.nx, ep_min(n, b->nch)};
+        g.channels = ep_min(n, b->nch);
+        return g;
     }
     size_t pixel = (ep_src_flat(s) ? s->n[EP_E] : b->nch) * esize; /* flat: what lies between is read too */
     size_t line = b->a.nx * pixel;
-    if (line > GROUP_BYTES) return (struct group){1, ep_min(ep_max(GROUP_BYTES / pixel, 1), b->a.nx), b->nch};
-    return (struct group){ep_min(GROUP_BYTES / line, b->a.ny), b->a.nx, b->nch};
+    if (s->hash && s->hash->cols == b->a.nx) { /* whole rows of the image */
+        g.rows = multiple(GROUP_BYTES / line, s->hash->rows);
+        g.y0 -= g.y0 % g.rows;
+    } else if (line > GROUP_BYTES) {
+        g.rows = 1;
+        g.cols = ep_max(GROUP_BYTES / pixel, 1);
+        if (s->hash && s->hash->cols < s->n[EP_X]) {
+            g.cols = multiple(g.cols, s->hash->cols);
+            g.x0 -= g.x0 % g.cols;
+        }
+    } else {
+        g.rows = GROUP_BYTES / line;
+    }
+    return g;
+}
+
+/* How many pieces stand beside and below each other. */
+static void group_count(const struct ep_block *b, const struct group *g, size_t *along_y, size_t *along_x, size_t *along_e)
+{
+    *along_y = ceil_div(b->a.y0 + b->a.ny - g->y0, g->rows);
+    *along_x = ceil_div(b->a.x0 + b->a.nx - g->x0, g->cols);
+    *along_e = ceil_div(b->nch, g->channels);
 }
 
 /* First chunk and number of chunks along each dimension that a block touches. */
@@ -94,7 +123,9 @@ size_t ep_source_pieces(const struct ep_source *s, const struct ep_block *b)
         n = count[EP_T] * count[EP_Y] * count[EP_X] * count[EP_E];
     } else {
         struct group g = group_of(s, b);
-        n = ceil_div(b->a.ny, g.rows) * ceil_div(b->a.nx, g.cols) * ceil_div(b->nch, g.channels);
+        size_t along_y, along_x, along_e;
+        group_count(b, &g, &along_y, &along_x, &along_e);
+        n = along_y * along_x * along_e;
     }
     return n + s->carries;
 }
@@ -114,13 +145,15 @@ static void chunk_box(const struct ep_source *s, const struct ep_block *b, size_
 static void group_box(const struct ep_source *s, const struct ep_block *b, size_t piece, struct ep_box *x)
 {
     struct group g = group_of(s, b);
-    size_t along_e = ceil_div(b->nch, g.channels), along_x = ceil_div(b->a.nx, g.cols);
+    size_t along_y, along_x, along_e;
+    group_count(b, &g, &along_y, &along_x, &along_e);
     x->lo[EP_E] += piece % along_e * g.channels;
     x->hi[EP_E] = ep_min(x->lo[EP_E] + g.channels, x->hi[EP_E]);
-    x->lo[EP_X] += piece / along_e % along_x * g.cols;
-    x->hi[EP_X] = ep_min(x->lo[EP_X] + g.cols, x->hi[EP_X]);
-    x->row0 += piece / along_e / along_x * g.rows;
-    x->row1 = ep_min(x->row0 + g.rows, x->row1);
+    size_t at = g.x0 + piece / along_e % along_x * g.cols, row = g.y0 + piece / along_e / along_x * g.rows;
+    x->lo[EP_X] = ep_max(x->lo[EP_X], at);
+    x->hi[EP_X] = ep_min(x->hi[EP_X], at + g.cols);
+    x->row0 = ep_max(x->row0, row);
+    x->row1 = ep_min(x->row1, row + g.rows);
 }
 
 void ep_src_box(const struct ep_source *s, const struct ep_block *b, size_t piece, struct ep_box *x, size_t chunk[EP_NCANON])
@@ -156,14 +189,16 @@ bool ep_src_empty(const struct ep_source *s, const struct ep_box *x)
     return !ep_src_next(s, x, &t, &p);
 }
 
-void ep_src_strides(const struct ep_source *s, const size_t size[EP_NCANON], size_t stride[EP_NCANON])
+void ep_src_frame(const struct ep_source *s, const size_t size[EP_NCANON], const size_t chunk[EP_NCANON], struct ep_frame *f)
 {
     size_t acc = 1;
-    memset(stride, 0, EP_NCANON * sizeof *stride);
+    memset(f->stride, 0, sizeof f->stride);
+    memcpy(f->n, size, sizeof f->n);
+    for (int c = 0; c < EP_NCANON; c++) f->org[c] = chunk ? chunk[c] * s->c[c] : 0;
     for (int k = s->st.rank - 1; k >= 0; k--)
         for (int c = 0; c < EP_NCANON; c++)
             if (s->dim[c] == k) {
-                stride[c] = acc;
+                f->stride[c] = acc;
                 acc *= size[c];
             }
 }

@@ -1,8 +1,10 @@
 /* What the parts of a source share: source_box.c cuts a block into pieces and boxes, source_pixel.c reads what pixels
- * carry beside their spectrum, source.c reads the values. */
+ * carry beside their spectrum, source_flat.c reads values that are stored as they are, source.c all others,
+ * source_hash.c keeps the hashes of what was read. */
 #ifndef EP_IO_SOURCE_PRIVATE_H
 #define EP_IO_SOURCE_PRIVATE_H
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "pipeline/io/file_private.h"
 
@@ -10,7 +12,15 @@
 enum { EP_T, EP_Y, EP_X, EP_E, EP_NCANON };
 enum { EP_CARRY_SHIFT, EP_CARRY_THETA, EP_CARRY_CMAT, EP_CARRY_FLAG, EP_NCARRY };
 
-struct ep_scratch;
+/* What one thread needs to read and decode; kept in a list between calls. */
+struct ep_scratch {
+    struct libdeflate_decompressor *z;
+    struct XXH3_state_s *hash;
+    void *in, *out;
+    size_t in_cap, out_cap;
+    struct ep_scratch *next;
+};
+
 struct ep_source {
     struct ep_file *f;             /* NULL: in memory */
     const struct ep_item *it;
@@ -24,9 +34,23 @@ struct ep_source {
     size_t n[EP_NCANON], c[EP_NCANON], nc[EP_NCANON]; /* sizes, chunk sizes, numbers of chunks */
     hid_t carry[EP_NCARRY];        /* datasets beside the values; < 0: not there */
     bool carries;
+    struct ep_src_hash *hash;      /* NULL: nobody asked for it */
     pthread_mutex_t lock;          /* of pool */
     struct ep_scratch *pool;
 };
+
+#define EP_BOUNCE_BYTES ((size_t)256 << 10) /* read at a time on the way to somewhere else: stays in the second cache */
+
+/* Units of the stored array (file_private.h), and which of them some thread has begun to hash. */
+struct ep_src_hash {
+    struct ep_units u;
+    size_t rows, cols;             /* not chunked: pixels of a unit; cols = width of the image where it holds whole rows */
+    atomic_uchar *claimed;
+    struct ep_digest *digest;      /* written by the thread that claimed it */
+};
+
+/* A dense array in memory or in the file: canonical origin of its first element, sizes, strides in elements. */
+struct ep_frame { size_t org[EP_NCANON], n[EP_NCANON], stride[EP_NCANON]; };
 
 /* A piece in canonical coordinates, and the rows of the folded grid that are wanted of it. */
 struct ep_box { size_t lo[EP_NCANON], hi[EP_NCANON], row0, row1; };
@@ -43,8 +67,9 @@ void ep_src_box(const struct ep_source *s, const struct ep_block *b, size_t piec
 /* The next part of a box, from *t on (begin with x->lo[EP_T]); false at the end. */
 bool ep_src_next(const struct ep_source *s, const struct ep_box *x, size_t *t, struct ep_part *p);
 bool ep_src_empty(const struct ep_source *s, const struct ep_box *x);
-/* Strides of a dense array of `size` along each canonical dimension, ordered as in the file; 0 where absent. */
-void ep_src_strides(const struct ep_source *s, const size_t size[EP_NCANON], size_t stride[EP_NCANON]);
+/* A dense array of `size` along each canonical dimension, ordered as in the file; strides are 0 where absent. Its origin is
+ * that of the chunk, or 0 if chunk is NULL. */
+void ep_src_frame(const struct ep_source *s, const size_t size[EP_NCANON], const size_t chunk[EP_NCANON], struct ep_frame *f);
 
 static inline size_t ep_min(size_t a, size_t b)
 {
@@ -58,6 +83,23 @@ static inline float *ep_src_target(const struct ep_source *s, struct ep_block *b
 {
     return b->val + ((t * s->n[EP_Y] + y - b->a.y0) * b->a.nx + (x - b->a.x0)) * b->nch + (ch - b->ch0);
 }
+
+struct ep_scratch *ep_src_scratch_take(struct ep_source *s);
+void ep_src_scratch_give(struct ep_source *s, struct ep_scratch *w);
+
+/* True for one caller for each unit, if hashes are wanted: it hashes all stored bytes of the unit, in order: begin, add as
+ * often as it takes, end. What fails on the way is left to ep_source_hash_end. */
+bool ep_src_hash_claim(struct ep_source *s, size_t unit);
+ep_status ep_src_hash_begin(struct ep_scratch *w, struct ep_err *e);
+void ep_src_hash_add(struct ep_scratch *w, const void *bytes, size_t n);
+void ep_src_hash_done(struct ep_source *s, struct ep_scratch *w, size_t unit, size_t bytes, unsigned mask);
+void ep_src_hash_free(struct ep_source *s);
+
+/* Values in the file as they are in memory, energy last: a box out of an array without chunks, or out of the chunk `unit`
+ * that begins at `address`. */
+ep_status ep_src_flat_fill(struct ep_source *s, struct ep_block *b, const struct ep_box *x, struct ep_err *e);
+ep_status ep_src_flat_chunk(struct ep_source *s, struct ep_block *b, const struct ep_box *x, const struct ep_frame *f,
+                            size_t address, size_t unit, unsigned mask, struct ep_err *e);
 
 /* What pixels carry. All of a block is one piece, the last one, of sources that have any of it. */
 ep_status ep_src_carry_open(struct ep_source *s, struct ep_err *e);

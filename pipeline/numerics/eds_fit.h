@@ -59,7 +59,7 @@ double ep_eds_fwhm(const double *theta, double energy);
 
 struct ep_eds_sum {
     double *theta, *sigma;        /* [ntheta]; sigma 0 where it was held */
-    bool at_bound;
+    bool at_bound;                /* axis or width stands at its bound */
     double *c, *c_sigma;          /* [ncol]: counts of each column, errors of the refinement included */
     double *back, *fit;           /* [nch]: background; all of the model */
     double *var;                  /* [nch]: of the counts, from the model */
@@ -79,7 +79,7 @@ void ep_eds_sum_free(struct ep_eds_sum *s);
 struct ep_eds_solver {
     size_t nch, ncol, nback, n;   /* n = ncol + nback */
     double *x;                    /* [n][nch] */
-    double *lt;                   /* [nch][n + 1]: L', then ones (their product is the sum of counts) */
+    double *lt;                   /* [nch][n]: L' */
     double *w;                    /* [nch] weights */
     double *normal;               /* [n][n] X W X' */
     double *sum;                  /* [n] counts of each column in range */
@@ -91,7 +91,7 @@ struct ep_eds_solver {
 ep_status ep_eds_solver_new(const struct ep_eds *m, const double *theta, const double *lines, const double *back, size_t nback,
                             double gain, double noise2, struct ep_eds_solver **out, struct ep_err *e);
 void ep_eds_solver_free(struct ep_eds_solver *s);
-/* Variances of q'c (q [n]; NULL: the residual, sum of counts minus model) are  gain sum_k c_k t_k + noise2 t_n: fills t [n + 1]. */
+/* The variance of q'c (q [n]) is  gain sum_k c_k t_k + noise2 t_n: fills t [n + 1]. */
 void ep_eds_variance_terms(const struct ep_eds_solver *s, const double *q, double *t);
 /* Covariance of the coefficients at the mean pixel: [n][n]. */
 void ep_eds_covariance(const struct ep_eds_solver *s, double *cov);

@@ -155,9 +155,9 @@ ep_status ep_eds_new(size_t nch, double first, double step, size_t nline, const 
     *m = (struct ep_eds){ .nch = nch, .first = first, .step = step, .nline = nline, .ncol = ncol, .ngroup = ngroup,
                           .resolution = resolution, .thickness_mm = thickness_mm };
     m->line = ep_xcalloc(nline + 1, sizeof *m->line);
-    memcpy(m->line, line, nline * sizeof *line);
+    if (nline) memcpy(m->line, line, nline * sizeof *line);
     m->prior = ep_xcalloc(ngroup + 1, sizeof *m->prior);
-    memcpy(m->prior, prior, ngroup * sizeof *prior);
+    if (ngroup) memcpy(m->prior, prior, ngroup * sizeof *prior);
     ep_status st = make_back(m, e);
     if (st) ep_eds_free(m);
     *out = st ? NULL : m;

@@ -4,11 +4,6 @@
 #include <lapacke.h>
 #include <limits.h>
 
-void ep_linalg_init(void)
-{
-    openblas_set_num_threads(1);
-}
-
 const char *ep_linalg_version(void)
 {
     return openblas_get_config();
@@ -56,4 +51,18 @@ ep_status ep_invert_spd(size_t n, double *a, struct ep_err *e)
     for (size_t i = 0; i < n; i++)          /* row-major: the upper triangle holds the inverse */
         for (size_t k = 0; k < i; k++) a[i * n + k] = a[k * n + i];
     return EP_OK;
+}
+
+void ep_matmul(size_t m, size_t n, size_t k, const double *a, const double *b, double *c)
+{
+    if (m == 0 || n == 0) return;
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)m, (int)n, (int)k, 1.0, a, (int)k, b, (int)n, 0.0, c, (int)n);
+}
+
+void ep_gram(size_t n, size_t k, const double *a, double *c)
+{
+    if (n == 0) return;
+    cblas_dsyrk(CblasRowMajor, CblasUpper, CblasNoTrans, (int)n, (int)k, 1.0, a, (int)k, 0.0, c, (int)n);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < i; j++) c[i * n + j] = c[j * n + i];
 }

@@ -179,17 +179,20 @@ static void add_tabulated(struct ep_xray_family *f, const struct shell *s, const
 
 /* Which ratios a fit may correct: between subshells (their ionisation and yields are uncertain), and between lines that end
  * in the next shell and those that end further out (they depend on the chemical state). Faint lines stay tied to the strong one
- * of their subshell: L eta of La lies under Ti K alpha and can't be told from it. Below 1 keV Ll and eta of 3d elements are
- * strong and badly known: on their own. */
+ * of their subshell: L eta of La lies under Ti K alpha and can't be told from it. Below 1 keV lines of neighbouring
+ * subshells are not resolved and stay together, but Ll and eta of 3d metals stand apart, are strong, and badly known. */
 static int group_key(const struct ep_xray_family *f, const struct ep_xray_line *l)
 {
+    bool soft = f->alpha_energy < 1000;
     if (l->alpha) return 0;
     if (f->shell == 'K') return 1;
-    if (f->shell == 'M') return l->subshell == 5 ? 10 : l->subshell;
-    if (f->alpha_energy < 1000 && l->subshell > 1 && (strcmp(l->name, "Ll") == 0 || strcmp(l->name, "Ln") == 0)) return 20;
-    bool outer = strchr("g", l->name[1]) != NULL || (l->subshell == 3 && l->name[1] == 'b') || strchr(l->name, 'O') != NULL;
-    if (l->subshell == 3 && !outer) return 0;
-    return l->subshell * 2 + outer;
+    if (f->shell == 'M') {
+        if (strncmp(l->name, "Mz", 2) == 0) return 1;
+        return l->subshell == 5 || (soft && l->subshell == 4) ? 0 : 6 - l->subshell;
+    }
+    if (soft) return strcmp(l->name, "Ll") == 0 || strcmp(l->name, "Ln") == 0;
+    bool outer = l->name[1] == 'g' || (l->subshell == 3 && l->name[1] == 'b') || strchr(l->name, 'O') != NULL;
+    return l->subshell == 3 && !outer ? 0 : l->subshell * 2 + outer;
 }
 
 static void number_groups(struct ep_xray_family *f)

@@ -62,7 +62,7 @@ static void add_unit(struct ep_gen *g, const char *unit)
     enum ep_dim dim, other;
     struct ep_str b = {0};
     ep_str_add(&b, "^" BLANKS DECIMAL BLANKS);
-    if (*unit) {
+    if (*unit && !strchr("0123456789.,+-", *unit)) {   /* "5 1/nm" would be two numbers */
         ep_str_add(&b, "(");
         add_escaped(&b, unit);
         const bool known = ep_unit_lookup(unit, &dim, NULL);
@@ -113,22 +113,34 @@ static void window_keys(struct ep_gen *g, const struct ep_param *q)
     ep_gen_items(g, 2, 2);
 }
 
-/* One window counts as a list of one. */
-static void windows_keys(struct ep_gen *g, const struct ep_param *q)
+static void list_of_windows(struct ep_gen *g, const struct ep_param *q)
 {
-    ep_gen_list(g, "anyOf");
-    if (q->min_items <= 1) {
-        ep_gen_open(g, NULL);
-        window_keys(g, q);
-        ep_gen_close(g, "}");
-    }
-    ep_gen_open(g, NULL);
     ep_gen_open(g, "items");
     ep_gen_types(g, "array", false);
     window_keys(g, q);
     ep_gen_close(g, "}");
     ep_gen_items(g, q->min_items, q->max_items);
-    ep_gen_close(g, "}]");
+}
+
+/* One window counts as a list of one: what holds no list is a window, or nothing at all. */
+static void windows_keys(struct ep_gen *g, const struct ep_param *q)
+{
+    if (q->min_items > 1) {
+        list_of_windows(g, q);
+        return;
+    }
+    ep_gen_fixed(g, "'if':{'contains':{'type':'array'}}");
+    ep_gen_open(g, "then");
+    list_of_windows(g, q);
+    ep_gen_close(g, "}");
+    ep_gen_open(g, "else");
+    if (q->min_items == 0) {
+        ep_gen_list(g, "anyOf");
+        ep_gen_fixed(g, "{'maxItems':0}");
+        ep_gen_open(g, NULL);
+    }
+    window_keys(g, q);
+    ep_gen_close(g, q->min_items == 0 ? "}]}" : "}");
 }
 
 /* ---- words, records ---- */

@@ -74,7 +74,12 @@ static struct ep_signal *signal_of(const struct ep_desc *d)
         for (size_t k = 0; s->theta && k < 3; k++) s->theta[3 * i + k] = (double)i + 0.1 * (double)k;
         for (size_t k = 0; s->cmat && k < 3; k++) s->cmat[3 * i + k] = 1e-3 * (double)i + (double)k;
     }
-    for (size_t i = 0; s->points && i < 2 * s->n; i++) s->points[i] = 0.5 * (double)i;
+    for (size_t i = 0; s->points && i < EP_CURVE_COLS * s->n; i++) s->points[i] = 0.5 * (double)i;
+    if (d->kind == EP_PROFILE && d->has_sigma) {
+        s->nband = 2;
+        s->band = calloc(2 * s->n, sizeof *s->band);
+        for (size_t i = 0; i < 2 * s->n; i++) s->band[i] = 0.001 * (double)i;
+    }
     if (s->model)
         *s->model = (struct ep_model){.form = EP_MODEL_TWO_POWERS, .method = EP_FIT_WLS, .nwindow = 2, .window = {{505, 524}, {560, 570}},
                                       .e_ref = 514.5, .r = {2.5, 3.5}, .mean_theta = {7, 8}, .own_weight = 0.25, .gain = 1.7,
@@ -128,7 +133,9 @@ static void same_signal(const struct ep_signal *a, const struct ep_signal *b)
     same_bytes(a->shift, b->shift, pixels * 8);
     same_bytes(a->theta, b->theta, pixels * 24);
     same_bytes(a->cmat, b->cmat, pixels * 24);
-    same_bytes(a->points, b->points, a->n * 16);
+    same_bytes(a->points, b->points, a->n * EP_CURVE_COLS * sizeof(double));
+    assert_int_equal(a->nband, b->nband);
+    same_bytes(a->band, b->band, a->n * a->nband * sizeof(double));
     if (a->model) same_bytes(a->model, b->model, sizeof *a->model);
 }
 
@@ -186,6 +193,8 @@ static void arrays(void **state)
     }
     struct ep_desc d = desc_of("across", EP_PROFILE, 1);
     d.has_sigma = true;
+    there_and_back(&d);
+    d.has_sigma = false;
     there_and_back(&d);
     d = desc_of("edge", EP_CURVE, 1);
     there_and_back(&d);
@@ -283,12 +292,9 @@ static void streams(void **state)
 
 /* ---- results that somebody changed ---- */
 
-static void refuse_after(void (*change)(hid_t), const char *words)
+static void refuse_of(const struct ep_desc *d, void (*change)(hid_t), const char *words)
 {
-    struct ep_desc d = desc_of("net", EP_IMAGE, 2);
-    d.modelled = true;
-    d.shift_max = 1;
-    struct ep_signal *s = signal_of(&d);
+    struct ep_signal *s = signal_of(d);
     write_one("c.hspy", s);
     ep_signal_free(s);
     hid_t f = H5Fopen(mk_path("c.hspy"), H5F_ACC_RDWR, H5P_DEFAULT);
@@ -302,6 +308,14 @@ static void refuse_after(void (*change)(hid_t), const char *words)
     assert_int_equal(st, EP_E_INPUT);
     if (!strstr(err.msg, words)) fail_msg("'%s' is not in: %s", words, err.msg);
     ep_file_close(in);
+}
+
+static void refuse_after(void (*change)(hid_t), const char *words)
+{
+    struct ep_desc d = desc_of("net", EP_IMAGE, 2);
+    d.modelled = true;
+    d.shift_max = 1;
+    refuse_of(&d, change, words);
 }
 
 static void layout_2(hid_t f)
@@ -334,6 +348,10 @@ static void no_shift(hid_t f)
 {
     H5Ldelete(f, "/entry/net/shift", H5P_DEFAULT);
 }
+static void no_band(hid_t f)
+{
+    H5Ldelete(f, "/entry/across/data_band", H5P_DEFAULT);
+}
 static void no_entry(hid_t f)
 {
     H5Ldelete(f, "/entry", H5P_DEFAULT);
@@ -349,6 +367,9 @@ static void changed(void **state)
     refuse_after(no_theta, "covariance/theta");
     refuse_after(no_shift, "shift");
     refuse_after(no_entry, "/entry");
+    struct ep_desc d = desc_of("across", EP_PROFILE, 1);
+    d.has_sigma = true;
+    refuse_of(&d, no_band, "data_band");
 }
 
 static int finish(void **state)

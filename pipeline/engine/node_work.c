@@ -1,0 +1,190 @@
+/* One node: inputs and outputs in memory, plan, result file. */
+#include "pipeline/engine/node_work.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "pipeline/base/json.h"
+#include "pipeline/io/csv.h"
+
+/* ---- Signals in memory ------------------------------------------------------------------------------------- */
+
+void ep_node_release(struct ep_node *n)
+{
+    for (size_t o = 0; n->out && o < n->decl.nout; o++) ep_signal_free(n->out[o]);
+    free(n->out);
+    n->out = NULL;
+    if (n->prepared && n->stage->free_plan) n->stage->free_plan(n->plan);
+    n->plan = NULL;
+    n->prepared = false;
+}
+
+bool ep_node_in_memory(const struct ep_node *n, const struct ep_desc *d)
+{
+    return d->kind != EP_IMAGE || !n->stage->apply;
+}
+
+ep_status ep_node_signal(struct ep_node *n, size_t o, const struct ep_signal **out, struct ep_err *e)
+{
+    if (!n->out) n->out = ep_xcalloc(n->decl.nout + 1, sizeof *n->out);
+    if (!n->out[o]) {
+        struct ep_file *f;
+        size_t index;
+        ep_status st = ep_file_open(n->path, &f, e);
+        if (st) return st;
+        st = ep_file_find(f, n->decl.out[o].name, (unsigned)n->decl.out[o].kind, &index, e);
+        if (!st) st = ep_file_load(f, index, (size_t)1 << 34, &n->out[o], e);
+        ep_file_close(f);
+        if (st) return st;
+    }
+    *out = n->out[o];
+    return EP_OK;
+}
+
+/* The signals of every whole input of n, from raw files or nodes. Raw ones are kept in n->loaded. */
+static ep_status load_whole(struct ep_node *n, struct ep_err *e)
+{
+    size_t total = 0, k = 0;
+    for (size_t p = 0; p < n->stage->nports; p++) total += n->nitem[p];
+    n->loaded = ep_xcalloc(total + 1, sizeof *n->loaded);
+    n->nloaded = total;
+    for (size_t p = 0; p < n->stage->nports; p++)
+        for (size_t i = 0; i < n->nitem[p]; i++, k++) {
+            struct ep_item *item = &n->item_store[p][i];
+            struct ep_source_ref *src = &n->item[p][i];
+            if (n->stage->ports[p].stream || item->missing) continue;
+            if (src->node && src->node->failed) {
+                if (!n->stage->ports[p].series) return ep_fail(e, EP_E_COMPUTE, "needs %s, which failed", src->node->label);
+                item->missing = true;
+                item->d = NULL;
+                continue;
+            }
+            ep_status st;
+            if (src->node) {
+                st = ep_node_signal(src->node, src->out, &item->whole, e);
+            } else {
+                st = ep_raw_open(src->raw, e);
+                if (!st) st = ep_file_load(src->raw->file, src->raw->index, (size_t)1 << 34, &n->loaded[k], e);
+                ep_raw_close(src->raw);
+                item->whole = n->loaded[k];
+            }
+            if (st) return st;
+        }
+    return EP_OK;
+}
+
+static void unload_whole(struct ep_node *n)
+{
+    for (size_t k = 0; k < n->nloaded; k++) ep_signal_free(n->loaded[k]);
+    free(n->loaded);
+    n->loaded = NULL;
+    n->nloaded = 0;
+}
+
+ep_status ep_node_prepare(struct ep_node *n, struct ep_prepare *p, struct ep_err *e)
+{
+    *p = (struct ep_prepare){.par = n->par, .in = n->items, .out = n->decl.out, .nout = n->decl.nout, .repeat = n->decl.repeat};
+    ep_status st = load_whole(n, e);
+    if (!st && n->look) {
+        if (n->look->failed) return ep_fail(e, EP_E_COMPUTE, "its first look at the image failed");
+        const struct ep_signal *unused;
+        for (size_t o = 0; !st && o < n->look->decl.nout; o++)
+            if (ep_node_in_memory(n->look, &n->look->decl.out[o])) st = ep_node_signal(n->look, o, &unused, e);
+        p->look = n->look->out;
+        p->nlook = n->look->decl.nout;
+    }
+    if (!st && n->stage->prepare) st = n->stage->prepare(p, &n->plan, e);
+    if (!st) n->prepared = true;
+    return st;
+}
+
+void ep_node_unprepare(struct ep_node *n)
+{
+    if (n->prepared && n->stage->free_plan) n->stage->free_plan(n->plan);
+    n->plan = NULL;
+    n->prepared = false;
+    unload_whole(n);
+}
+
+/* ---- Results ----------------------------------------------------------------------------------------------- */
+
+ep_status ep_node_open_writer(const struct ep_graph *g, struct ep_node *n, struct ep_writer **w, struct ep_err *e)
+{
+    struct ep_str par = {0}, elements = {0};
+    ep_params_json(&par, n->stage->params, n->par);
+    for (size_t i = 0; i < g->recipe->nelements; i++) ep_str_addf(&elements, "%s%s", i ? " " : "", g->recipe->elements[i]);
+    struct ep_record rec = {.step = n->name, .stage = n->stage->name, .stage_version = (int)n->stage->version, .version = EP_VERSION,
+                            .fingerprint = n->fingerprint.hex, .parameters = par.s, .chain = n->chain.s, .inputs = n->inputs.s,
+                            .elements = elements.s ? elements.s : ""};
+    ep_status st = ep_writer_open(n->path, &rec, w, e);
+    ep_str_free(&par);
+    ep_str_free(&elements);
+    return st;
+}
+
+ep_status ep_node_new_outputs(struct ep_node *n, struct ep_err *e)
+{
+    for (size_t o = 0; n->out && o < n->decl.nout; o++) ep_signal_free(n->out[o]);
+    free(n->out);
+    n->out = ep_xcalloc(n->decl.nout + 1, sizeof *n->out);
+    for (size_t o = 0; o < n->decl.nout; o++) {
+        const struct ep_desc *d = &n->decl.out[o];
+        if (!ep_node_in_memory(n, d) || d->kind == EP_TABLE || d->kind == EP_CURVE) continue;
+        ep_status st = ep_signal_new(d, &n->out[o], e);
+        if (st) return st;
+    }
+    return EP_OK;
+}
+
+/* Tables are also written as text beside the result. */
+static ep_status write_csv(const struct ep_node *n, struct ep_err *e)
+{
+    for (size_t o = 0; o < n->decl.nout; o++) {
+        if (n->decl.out[o].kind != EP_TABLE || !n->out[o]) continue;
+        char *path = ep_node_csv(n, o);
+        struct ep_str text = {0};
+        ep_table_csv(n->out[o], &text);
+        ep_status st = ep_write_text(path, text.s, text.n, e);
+        ep_str_free(&text);
+        free(path);
+        if (st) return st;
+    }
+    return EP_OK;
+}
+
+ep_status ep_node_write(const struct ep_graph *g, struct ep_node *n, struct ep_writer **w, struct ep_err *e)
+{
+    ep_status st = *w ? EP_OK : ep_node_open_writer(g, n, w, e);
+    for (size_t o = 0; !st && o < n->decl.nout; o++) {
+        struct ep_signal *s = n->out[o];
+        if (!s) continue;
+        ep_signal_canonical(s);
+        s->fingerprint = n->fingerprint;
+        st = ep_writer_put(*w, s, e);
+    }
+    if (st) {
+        ep_writer_abort(*w);
+        *w = NULL;
+        return st;
+    }
+    struct ep_writer *done = *w;
+    *w = NULL;
+    st = write_csv(n, e); /* first: a result in place means that all of it is */
+    if (st) {
+        ep_writer_abort(done);
+        return st;
+    }
+    return ep_writer_commit(done, e);
+}
+
+void ep_node_failed(struct ep_running *r, struct ep_node *n, const struct ep_err *e)
+{
+    n->failed = true;
+    if (n->err.code == EP_OK) n->err = *e;
+    if (!n->todo) return;
+    r->t->failed++;
+    if (e->code == EP_E_OUTPUT || e->code == EP_E_STOPPED) r->stop = true;
+    const char *msg = e->msg; /* what failed inside a pass has the label in front already */
+    if (!strncmp(msg, n->label, strlen(n->label)) && msg[strlen(n->label)] == ':') msg += strlen(n->label) + 2;
+    ep_log_error(r->o->log, "%s: %s", n->label, msg);
+}
