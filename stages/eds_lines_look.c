@@ -118,6 +118,19 @@ static bool spike(const struct plan *p, const float *y, size_t i, size_t first, 
     return y[i] > 6 * around + least;
 }
 
+/* Nothing in n channels that could be bad: no value below `low`, none large enough for a spike. Most pixels. */
+static bool plain(const struct plan *p, const float *y, size_t n)
+{
+    float low = (float)(-6 * p->read_noise), high = (float)(30 * p->gain + 6 * p->read_noise);
+    int out[8] = { 0 };
+    size_t i = 0;
+    for (; n - i >= 8; i += 8)
+        for (size_t k = 0; k < 8; k++) out[k] |= !((y[i + k] >= low) & (y[i + k] <= high));
+    for (; i < n; i++) out[0] |= !((y[i] >= low) & (y[i] <= high));
+    for (size_t k = 1; k < 8; k++) out[0] |= out[k];
+    return !out[0];
+}
+
 /* The channels of the range that are not to be trusted: at most MOST_MENDED go to bad; returns how many there are. */
 static size_t bad_channels(const struct plan *p, const float *y, size_t bad[MOST_MENDED])
 {
@@ -161,8 +174,13 @@ static ep_status add(const struct ep_apply *a, void *accumulator, struct ep_err 
         for (size_t x = a->area.x0; x < a->area.x0 + a->area.nx; x++) {
             size_t at = ep_in_at(in, y, x), bad[MOST_MENDED], n = 0;
             const float *v = ep_cell_spectrum(in, ep_in_y(in, y), ep_in_x(in, x));
-            if (ep_fatal(in->flag[at] & ~(uint32_t)EP_FLAG_NOT_FINITE) || (in->flag[at] & EP_FLAG_SATURATED) ||
-                (n = bad_channels(p, v, bad)) > MOST_MENDED) {
+            bool usable = !ep_fatal(in->flag[at] & ~(uint32_t)EP_FLAG_NOT_FINITE) && !(in->flag[at] & EP_FLAG_SATURATED);
+            if (usable && plain(p, v, p->nch)) {
+                acc->n++;
+                for (size_t i = 0; i < p->nch; i++) acc->sum[i] += (double)v[i];
+                continue;
+            }
+            if (!usable || (n = bad_channels(p, v, bad)) > MOST_MENDED) {
                 acc->left_out++;
                 continue;
             }

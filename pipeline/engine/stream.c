@@ -378,7 +378,7 @@ static ep_status end_signal(const struct ep_node_state *s, const struct ep_desc 
     size_t np = s->ny * s->nx;
     if (sig->flags) memcpy(sig->flags, s->flag, np * sizeof *sig->flags);
     if (d->modelled && s->have_model) {
-        sig->model = malloc(sizeof *sig->model);
+        sig->model = sig->model ? sig->model : malloc(sizeof *sig->model);
         sig->theta = sig->theta ? sig->theta : malloc(np * EP_NTHETA * sizeof *sig->theta);
         sig->cmat = sig->cmat ? sig->cmat : malloc(np * EP_NCMAT * sizeof *sig->cmat);
         if (!sig->model || !sig->theta || !sig->cmat) return ep_fail(e, EP_E_COMPUTE, "no memory for a covariance");

@@ -16,7 +16,7 @@
 #define WALL_LIMIT_MS 60000              /* a sleeping network disk may take its time */
 #define MEMORY_LIMIT ((rlim_t)4 << 30)   /* of addresses: descriptions and chunk tables take a small part of it */
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)

@@ -9,7 +9,8 @@
 #define SILICON 14
 #define SILICON_DENSITY 2.329      /* g/cm3 */
 
-/* The transitions that can be seen: those with 0.1 % or more of some element's subshell. */
+/* The transitions that can be seen: those with 0.1 % or more of some element's subshell. Those within a shell (L1-L3, M2-M4) are
+ * left out: they lie at a few hundred eV, where what absorbs X-rays is not known, and would put an element's counts under O K. */
 struct transition { int line; char subshell; const char *name; };
 static const struct transition k_lines[] = {
     { KL3_LINE, 1, "Ka1" }, { KL2_LINE, 1, "Ka2" }, { KM3_LINE, 1, "Kb1" }, { KM2_LINE, 1, "Kb3" }, { KN3_LINE, 1, "Kb2" },
@@ -22,14 +23,14 @@ static const struct transition l_lines[] = {
     { L2M4_LINE, 2, "Lb1" }, { L2M1_LINE, 2, "Ln" }, { L2M3_LINE, 2, "Lb17" }, { L2N4_LINE, 2, "Lg1" }, { L2N1_LINE, 2, "Lg5" },
     { L2O4_LINE, 2, "Lg6" }, { L2O1_LINE, 2, "Lg8" },
     { L1M3_LINE, 1, "Lb3" }, { L1M2_LINE, 1, "Lb4" }, { L1M5_LINE, 1, "Lb9" }, { L1M4_LINE, 1, "Lb10" }, { L1N3_LINE, 1, "Lg3" },
-    { L1N2_LINE, 1, "Lg2" }, { L1O3_LINE, 1, "Lg4" }, { L1O2_LINE, 1, "L1O2" }, { L1L3_LINE, 1, "L1L3" },
+    { L1N2_LINE, 1, "Lg2" }, { L1O3_LINE, 1, "Lg4" }, { L1O2_LINE, 1, "L1O2" },
 };
 static const struct transition m_lines[] = {
     { M5N7_LINE, 5, "Ma1" }, { M5N6_LINE, 5, "Ma2" }, { M5N3_LINE, 5, "Mz1" }, { M5O3_LINE, 5, "M5O3" },
     { M4N6_LINE, 4, "Mb" }, { M4N2_LINE, 4, "Mz2" }, { M4N3_LINE, 4, "M4N3" }, { M4O2_LINE, 4, "M4O2" },
-    { M3N5_LINE, 3, "Mg" }, { M3N4_LINE, 3, "M3N4" }, { M3N1_LINE, 3, "M3N1" }, { M3O5_LINE, 3, "M3O5" }, { M3M5_LINE, 3, "M3M5" },
-    { M2N4_LINE, 2, "M2N4" }, { M2N1_LINE, 2, "M2N1" }, { M2O4_LINE, 2, "M2O4" }, { M2M4_LINE, 2, "M2M4" },
-    { M1N3_LINE, 1, "M1N3" }, { M1N2_LINE, 1, "M1N2" }, { M1O3_LINE, 1, "M1O3" }, { M1M3_LINE, 1, "M1M3" },
+    { M3N5_LINE, 3, "Mg" }, { M3N4_LINE, 3, "M3N4" }, { M3N1_LINE, 3, "M3N1" }, { M3O5_LINE, 3, "M3O5" },
+    { M2N4_LINE, 2, "M2N4" }, { M2N1_LINE, 2, "M2N1" }, { M2O4_LINE, 2, "M2O4" },
+    { M1N3_LINE, 1, "M1N3" }, { M1N2_LINE, 1, "M1N2" }, { M1O3_LINE, 1, "M1O3" },
 };
 
 /* What xraylib has no yields and rates for: elements with few 4f electrons. Energies: J. A. Bearden, Rev. Mod. Phys. 39
@@ -47,10 +48,9 @@ static const struct typed typed_m[] = {
 
 int ep_xray_z(const char *symbol)
 {
-    for (int z = 1; z <= 92; z++) {
-        const char *s = ep_xray_symbol(z);
-        if (s && strcmp(s, symbol) == 0) return z;
-    }
+    const char *s;
+    for (int z = 1; (s = ep_xray_symbol(z)) != NULL; z++)
+        if (strcmp(s, symbol) == 0) return z;
     return 0;
 }
 
@@ -63,7 +63,8 @@ const char *ep_xray_symbol(int z)
         "Tb", "Dy", "Ho", "Er", "Tm", "Yb", "Lu", "Hf", "Ta", "W", "Re", "Os", "Ir", "Pt", "Au", "Hg", "Tl", "Pb", "Bi", "Po", "At",
         "Rn", "Fr", "Ra", "Ac", "Th", "Pa", "U",
     };
-    return z > 0 && (size_t)z < COUNT(symbols) ? symbols[z] : NULL;
+    if (z < 1 || z >= (int)COUNT(symbols)) return NULL;
+    return symbols[z];
 }
 
 /* ---- silicon ---------------------------------------------------------------------------------------------------- */

@@ -15,7 +15,11 @@
 #include "pipeline/numerics/xray.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
-#define NEAR(a, b, tol) do { double a_ = (a), b_ = (b); if (!(fabs(a_ - b_) <= (tol))) fail_msg("%s: %.9g, not %.9g +- %g", #a, a_, b_, (double)(tol)); } while (0)
+#define NEAR(a, b, tol)                                                                                    \
+    do {                                                                                                   \
+        double a_ = (a), b_ = (b), tol_ = (tol);                                                           \
+        if (!(fabs(a_ - b_) <= tol_)) fail_msg("%s: %.9g, not %.9g +- %g", #a, a_, b_, tol_);              \
+    } while (0)
 
 /* ---- tables ----------------------------------------------------------------------------------------------------- */
 
