@@ -110,12 +110,13 @@ void ep_eds_columns(const struct ep_eds *m, const double *theta, double *x, cons
 
 /* ---- background -------------------------------------------------------------------------------------------------- */
 
-/* A scale on which lines are about equally wide and a knot every KNOTS of it leaves several peaks between knots: 0.3 keV apart
- * at 0.3 keV, 2 keV at 5 keV. */
+/* The scale of the splines: knots lie 0.4 keV apart at 0.4 keV, where absorption shapes the background, 2 keV at 3 keV and 6 keV at
+ * 7 keV, where it is smooth and a closer knot would take up what the tables of lines have wrong: d warp / dE = 1/((E + a)(1 + E/b)). */
 #define KNOTS 0.4
 static double warp(double ev)
 {
-    return log(fmax(ev, 0) + 500);
+    const double a = 500, b = 5000, e = fmax(ev, 0);
+    return b / (b - a) * log((e + a) / (e + b));
 }
 
 /* Cubic B-spline, t in knots from its first one. */
