@@ -6,8 +6,8 @@ cd "$(dirname "$0")/.." || exit 1
 
 mapfile -t code < <(find pipeline stages testdata tests -name '*.c' -not -path '*/series/*' | sort)
 mapfile -t headers < <(find pipeline stages testdata tests -name '*.h' -not -path '*/series/*' | sort)
-mapfile -t shell < <(find .ci/run scripts tests/cli -type f \( -name '*.sh' -o -path .ci/run \) | sort)
-mapfile -t python < <({ echo tests/run; find tests bench testdata -name '*.py'; } | sort)
+mapfile -t shell < <(find .ci/run scripts tests/cli completions -type f \( -name '*.sh' -o -name '*.bash' -o -path .ci/run \) | sort)
+mapfile -t python < <({ echo tests/run; find tests bench testdata scripts -name '*.py'; } | sort)
 bad=0
 
 have() {
@@ -22,7 +22,8 @@ finding() { # finding TITLE TEXT: counts when the text is not empty
 }
 
 finding "tabs or trailing blanks" "$(grep -nP '\t|[ \t]+$' "${code[@]}" "${headers[@]}" | head -20)"
-finding "lines over 160 columns" "$(awk 'length($0) > 160 { print FILENAME ":" FNR ": " length($0) }' "${code[@]}" "${headers[@]}" | head -20)"
+# A text may be as long as it is (messages that tests expect, summaries), and a row of a test's table stands on one line.
+finding "lines over 160 columns" "$(grep -nE '^.{161,}' "${code[@]}" "${headers[@]}" | grep -vE '"[^"]{60,}"|^tests/[^:]*:[0-9]*: *[{"]' | cut -c1-100 | head -20)"
 finding "no include guard" "$(grep -L '^#ifndef [A-Z0-9_]*_H$' "${headers[@]}")"
 
 if have shellcheck; then finding shellcheck "$(shellcheck -x "${shell[@]}" 2>&1)"; fi
@@ -38,12 +39,12 @@ PY
 )"
 fi
 # Left out: what the compiler and the sanitizer build see better (leaks, uninitialised values), and two checks that
-# stumble over __typeof__ and macros.
+# stumble over __typeof__ and macros. In xray.c it does not see that the second condition bounds the index.
 if have cppcheck; then
     finding cppcheck "$(cppcheck -q -j "$(nproc)" --std=c11 -I. --enable=warning,portability --inline-suppr \
         --suppress=missingInclude --suppress=missingIncludeSystem --suppress=memleak --suppress=uninitvar \
         --suppress=legacyUninitvar --suppress=assignBoolToPointer --suppress=incorrectLogicOperator \
-        --suppress=arrayIndexThenCheck --suppress='nullPointer:tests/*' --suppress='invalidFunctionArg:tests/*' \
+        --suppress=arrayIndexThenCheck --suppress=arrayIndexOutOfBoundsCond:pipeline/numerics/xray.c --suppress='nullPointer:tests/*' --suppress='invalidFunctionArg:tests/*' \
         --template='{file}:{line}: {severity}: {message} [{id}]' "${code[@]}" 2>&1)"
 fi
 if [ -n "${ANALYZER:-}" ]; then
@@ -51,7 +52,7 @@ if [ -n "${ANALYZER:-}" ]; then
         case "$f" in tests/*) continue ;; esac
         # shellcheck disable=SC2046 # flags are words
         finding "gcc -fanalyzer, $f" "$(gcc -std=c17 -D_GNU_SOURCE -I. -O1 -fanalyzer -fsyntax-only \
-            $(pkg-config --cflags hdf5-serial openblas lapacke yaml-0.1 libdeflate libxxhash) "$f" 2>&1)"
+            $(pkg-config --cflags hdf5-serial openblas lapacke yaml-0.1 libdeflate libxxhash libxrl) "$f" 2>&1)"
     done
 fi
 if have clang-format; then

@@ -259,16 +259,22 @@ static size_t columns_of(const struct ep_xray_family *x, bool free_subshells, si
     return n;
 }
 
-/* In each column, the group of the first line stays; the others' ratios to it may be corrected. */
-static size_t number_groups(const struct ep_xray_family *x, const size_t *column, int first, int *group)
+/* In each column, the group of the first line stays; the others' ratios to it may be corrected: number and uncertainty. */
+static size_t number_groups(const struct ep_xray_family *x, const size_t *column, int first, int *group, double *prior)
 {
     size_t n = 0;
     for (size_t i = 0; i < x->n; i++) {
         size_t k = 0, lead = 0;
         while (column[lead] != column[i]) lead++;
         while (k < i && (x->line[k].group != x->line[i].group || column[k] != column[i])) k++;
-        if (x->line[i].group == x->line[lead].group) group[i] = -1;
-        else group[i] = k < i ? group[k] : first + (int)n++;
+        if (x->line[i].group == x->line[lead].group) {
+            group[i] = -1;
+        } else if (k < i) {
+            group[i] = group[k];
+        } else {
+            prior[n] = x->prior[x->line[i].group];
+            group[i] = first + (int)n++;
+        }
     }
     return n;
 }
@@ -282,9 +288,10 @@ static ep_status make_model(struct ep_eds_setup *s, const struct ep_eds_par *par
         struct ep_eds_family *f = &s->f.v[i];
         size_t column[EP_XRAY_LINES];
         int group[EP_XRAY_LINES];
+        double uncertain[EP_XRAY_LINES];
         f->column = ncol;
         f->ncolumn = columns_of(&f->x, par->free_subshells && !f->typed, column);
-        size_t groups = number_groups(&f->x, column, (int)ngroup, group);
+        size_t groups = number_groups(&f->x, column, (int)ngroup, group, uncertain);
         for (size_t k = 0; k < f->x.n; k++) {
             EP_PUSH(line, nline, cap);
             line[nline - 1] = (struct ep_eds_line){ .energy = f->x.line[k].energy, .weight = f->x.line[k].weight,
@@ -292,7 +299,7 @@ static ep_status make_model(struct ep_eds_setup *s, const struct ep_eds_par *par
         }
         for (size_t g = 0; g < groups; g++) {
             EP_PUSH(prior, ngroup, gcap);
-            prior[ngroup - 1] = f->x.prior;
+            prior[ngroup - 1] = uncertain[g];
         }
         ncol += f->ncolumn;
     }

@@ -29,7 +29,7 @@ static const struct ep_param extra_params[] = {
       .doc = "The name of the line, as Ma." },
     { .name = "energy", .type = EP_P_NUMBER, .offset = offsetof(struct ep_eds_extra, energy), .unit = "eV", .required = true, .min = 50,
       .max = 100000, .doc = "The energy of the line." },
-    { .name = "weight", .type = EP_P_NUMBER, .offset = offsetof(struct ep_eds_extra, weight), .def = "1", .min = 1e-6, .max = 1e6,
+    { .name = "weight", .type = EP_P_NUMBER, .offset = offsetof(struct ep_eds_extra, weight), .unit = "", .def = "1", .min = 1e-6, .max = 1e6,
       .doc = "The counts of the line relative to the others of its family." },
     EP_PARAM_END
 };
@@ -64,8 +64,8 @@ const struct ep_port ep_eds_ports[1] = {
       .max = 1 },
 };
 static const struct ep_outdoc outputs[] = {
-    { "<line>", EP_MAP, "counts", "Ti_Ka, La_La: counts of a family's alpha lines. The element alone (Ti) means its strongest line." },
-    { "<family>", EP_MAP, "counts", "Ti_K, La_L: counts of all lines of the family." },
+    { "<line>", EP_MAP, "counts", "Ti_Ka, La_La: counts of a family's alpha lines; the element alone (Ti) means its strongest line." },
+    { "<family>", EP_MAP, "counts", "Counts of all lines of a family (Ti_K, La_L)." },
     { "background", EP_MAP, "counts", "Counts of the background within the range of the fit." },
     { "residual", EP_IMAGE, "counts", "Counts minus model, channel by channel; NaN outside of the range of the fit." },
     { "reduced_chi_square", EP_MAP, "", "Weighted squares of the residual over what counting noise gives; about 1 where the model holds." },

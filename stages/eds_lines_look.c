@@ -421,10 +421,10 @@ static const struct ep_outdoc outputs[] = {
 };
 
 const struct ep_stage ep_eds_lines_look = {
-    .name = "eds_lines_look",
+    .name = "eds_look",
     .summary = "Fits the sum of all pixels, to learn the energy axis, the resolution and the line ratios.",
     .reference = "G. H. Golub, V. Pereyra, SIAM J. Numer. Anal. 10 (1973) 413.",
-    .method = "See eds_lines.",
+    .method = "The fit of the sum of all pixels and what it refines, as the stage eds_lines describes it.",
     .version = 1,
     .params = ep_eds_params, .params_size = sizeof(struct ep_eds_par),
     .ports = ep_eds_ports, .nports = 1,

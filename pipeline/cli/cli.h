@@ -22,7 +22,7 @@ struct cli_args {
     size_t n; const char **operand;
     size_t nset; const char **set;
     const char *only, *from, *runs;
-    bool dry_run, force, json, quiet, verbose, help;
+    bool dry_run, force, json, markdown, quiet, verbose, help;
     unsigned threads; size_t memory;
 };
 /* False (with a message) on an unknown option or a wrong value. Frees nothing: args come from the arena. */

@@ -53,6 +53,7 @@ static bool set_option(const struct cli_verb *v, struct ep_arena *a, struct cli_
     if (!strcmp(n, "--dry-run")) out->dry_run = true;
     else if (!strcmp(n, "--force")) out->force = true;
     else if (!strcmp(n, "--json")) out->json = true;
+    else if (!strcmp(n, "--markdown")) out->markdown = true;
     else if (!strcmp(n, "--quiet")) out->quiet = true;
     else if (!strcmp(n, "--verbose")) out->verbose = true;
     else if (!strcmp(n, "--help")) out->help = true;

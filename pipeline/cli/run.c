@@ -109,7 +109,8 @@ static void print_plan(const struct ep_graph *g)
     for (size_t i = 0; i < g->nnodes; i++)
         if (g->node[i]->wanted && g->node[i]->state == EP_NODE_BLOCKED) printf("can't: %s: %s\n", g->node[i]->label, g->node[i]->reason);
     for (size_t i = 0; i < g->nnodes; i++)
-        if (g->node[i]->asked && !g->node[i]->wanted && !strncmp(g->node[i]->reason, "left out", 8)) printf("not now: %s: %s\n", g->node[i]->label, g->node[i]->reason);
+        if (g->node[i]->asked && !g->node[i]->wanted && !strncmp(g->node[i]->reason, "left out", 8))
+            printf("not now: %s: %s\n", g->node[i]->label, g->node[i]->reason);
     size_t todo = 0;
     for (size_t i = 0; i < g->nnodes; i++) todo += g->node[i]->todo && !g->node[i]->is_look;
     printf("%zu to compute in %zu passes and steps, %zu levels; %zu up to date", todo, g->nunits, g->nlevels, done);
@@ -307,7 +308,7 @@ static int check_verb(struct cli *c, size_t n, char **words)
     return code;
 }
 
-const struct cli_verb cli_run = {"run", "[RECIPE]", "Computes what is missing or out of date (default recipe: config.yaml).", run_options, run_verb};
+const struct cli_verb cli_run = {"run", "[RECIPE]", "Computes what is missing or out of date (default: config.yaml).", run_options, run_verb};
 const struct cli_verb cli_plan = {"plan", "[RECIPE]", "Says what `run` would compute, in which passes, and why.", plan_options, plan_verb};
 const struct cli_verb cli_status = {"status", "[RECIPE]", "Runs by steps: done, stale, missing, blocked.", plan_options, status_verb};
 const struct cli_verb cli_check = {"check", "[RECIPE]", "Finds everything that can be found wrong without reading spectra.", check_options, check_verb};

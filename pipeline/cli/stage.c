@@ -171,4 +171,4 @@ static int stage_verb(struct cli *c, size_t n, char **words)
     return code;
 }
 
-const struct cli_verb cli_stage = {"stage", "NAME IN... OUT [k=v...]", "One filter by itself: eelpipe stage background in.hspy net.hspy window=480,525.", stage_options, stage_verb};
+const struct cli_verb cli_stage = {"stage", "NAME IN... OUT [k=v...]", "One filter by itself, with parameters as key=value.", stage_options, stage_verb};

@@ -12,6 +12,8 @@
 #endif
 
 static const struct cli_option plain_options[] = {{"--help", NULL, "this text"}, {NULL, NULL, NULL}};
+static const struct cli_option stages_options[] = {
+    {"--markdown", NULL, "with NAME: the generated part of docs/stages/NAME.md"}, {"--help", NULL, "this text"}, {NULL, NULL, NULL}};
 
 /* Text broken at blanks so that it stays within 96 columns. */
 static void wrap(const char *text, int indent)
@@ -54,6 +56,14 @@ static void kinds_text(unsigned kinds, struct ep_str *out)
         if (kinds & b) ep_str_addf(out, "%s%s", out->n ? " or " : "", ep_kind_name((enum ep_kind)b));
 }
 
+/* "spectrum image or map, optional, one or more": what a port takes. */
+static void port_text(const struct ep_port *p, struct ep_str *out)
+{
+    kinds_text(p->kinds, out);
+    ep_str_addf(out, "%s%s%s", p->min ? "" : ", optional", p->paired ? ", default: the input's pair" : "",
+                p->series ? ", one per collected run" : p->max != 1 ? ", one or more" : "");
+}
+
 static void print_stage(const struct ep_stage *s)
 {
     printf("%s: %s\n\n", s->name, s->summary);
@@ -65,9 +75,8 @@ static void print_stage(const struct ep_stage *s)
     for (size_t i = 0; i < s->nports; i++) {
         const struct ep_port *p = &s->ports[i];
         struct ep_str k = {0};
-        kinds_text(p->kinds, &k);
-        printf("  %-16s %s%s%s%s\n", p->name, k.s, p->min ? "" : ", optional", p->paired ? ", default: the input's pair" : "",
-               p->series ? ", one per collected run" : p->max != 1 ? ", one or more" : "");
+        port_text(p, &k);
+        printf("  %-16s %s\n", p->name, k.s);
         wrap(p->doc, 19);
         ep_str_free(&k);
     }
@@ -86,6 +95,61 @@ static void print_stage(const struct ep_stage *s)
     printf("Version %u\n", s->version);
 }
 
+/* ---- the generated part of a docs page ------------------------------------------------------------------------ */
+
+/* A cell of a Markdown table: bars would end it, angle brackets would be taken for HTML. */
+static void cell(const char *text, const char *end)
+{
+    for (const char *p = text; *p; p++) {
+        if (*p == '|') fputs("\\|", stdout);
+        else if (*p == '<') fputs("&lt;", stdout);
+        else putchar(*p);
+    }
+    fputs(end, stdout);
+}
+
+/* Members of records stand below them as "average.fwhm". */
+static void markdown_params(const struct ep_param *table, const char *owner)
+{
+    for (const struct ep_param *p = table; p && p->name; p++) {
+        struct ep_str d = {0};
+        char name[128];
+        snprintf(name, sizeof name, "%s%s%s", owner, owner[0] ? "." : "", p->name);
+        ep_param_describe(&d, p);
+        printf("| `%s` | ", name);
+        cell(d.s, " | ");
+        cell(p->doc, " |\n");
+        if (p->record) markdown_params(p->record, name);
+        ep_str_free(&d);
+    }
+}
+
+static void markdown_stage(const struct ep_stage *s)
+{
+    printf("<!-- generated: `make docs` writes what stands from here to the end mark from the stage's table -->\n# %s\n\n%s\n\n", s->name, s->summary);
+    cell(s->method, "\n\n| input | takes | meaning |\n|---|---|---|\n");
+    for (size_t i = 0; i < s->nports; i++) {
+        struct ep_str k = {0};
+        port_text(&s->ports[i], &k);
+        printf("| `%s` | ", s->ports[i].name);
+        cell(k.s, " | ");
+        cell(s->ports[i].doc, " |\n");
+        ep_str_free(&k);
+    }
+    if (s->params[0].name) printf("\n| parameter | value | meaning |\n|---|---|---|\n");
+    markdown_params(s->params, "");
+    printf("\n| output | kind | unit | meaning |\n|---|---|---|---|\n");
+    for (size_t i = 0; i < s->noutputs; i++) {
+        const struct ep_outdoc *o = &s->outputs[i];
+        printf("| `%s` | %s | ", o->name, ep_kind_name(o->kind));
+        cell(o->unit ? o->unit : "", " | ");
+        cell(o->doc, " |\n");
+    }
+    printf("\nMethod: ");
+    cell(s->reference, "\n");
+    printf("\nVersion %u of the stage.\n<!-- end of the generated part -->\n", s->version);
+}
+
 static int stages_verb(struct cli *c, size_t n, char **words)
 {
     struct ep_arena a = {0};
@@ -94,12 +158,14 @@ static int stages_verb(struct cli *c, size_t n, char **words)
     if (!cli_parse(c, &cli_stages, n, words, &a, &args)) code = EXIT_USAGE;
     else if (args.help) code = 0;
     else if (args.n > 1) code = cli_usage(&cli_stages, "one stage at a time, please");
+    else if (args.markdown && args.n == 0) code = cli_usage(&cli_stages, "--markdown needs the name of a stage");
     else if (args.n == 0) {
         for (size_t i = 0; ep_stages[i]; i++) printf("%-14s %s\n", ep_stages[i]->name, ep_stages[i]->summary);
     } else {
         const struct ep_stage *s = ep_stage_find(args.operand[0]);
         const char *near = s ? NULL : ep_stage_suggest(args.operand[0]);
-        if (s) print_stage(s);
+        if (s && args.markdown) markdown_stage(s);
+        else if (s) print_stage(s);
         else code = cli_usage(&cli_stages, "there is no stage '%s'%s%s%s", args.operand[0], near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
     }
     ep_arena_free(&a);
@@ -141,21 +207,19 @@ static int help_verb(struct cli *c, size_t n, char **words)
         }
         return cli_usage(&cli_help, "there is no verb or stage '%s'", words[0]);
     }
-    printf("eelpipe %s: from raw EELS and EDS spectrum images to maps, ratios and profiles with sigmas.\n\n", EP_VERSION);
-    for (size_t i = 0; cli_verbs[i]; i++) {
-        char left[40];
-        snprintf(left, sizeof left, "%s %s", cli_verbs[i]->name, cli_verbs[i]->words);
-        printf("  %-30s %s\n", left, cli_verbs[i]->doc);
-    }
-    printf("\nStages:");
-    for (size_t i = 0; ep_stages[i]; i++) printf(" %s", ep_stages[i]->name);
-    printf("\n\nExit codes: 0 all done; 1 something could not be computed, the rest is done and kept;\n"
-           "2 the command line or the recipe is wrong; 3 nothing could be computed, because an input can't be\n"
-           "read; 4 an output can't be written; 130, 143 stopped by a signal. Messages go to stderr.\n"
-           "More: eelpipe help VERB, eelpipe stages STAGE.\n");
+    /* One screen: 24 lines of 80 columns, also with twenty verbs; a test holds it. */
+    size_t nverbs = 0, width = 0;
+    for (; cli_verbs[nverbs]; nverbs++)
+        if (strlen(cli_verbs[nverbs]->name) > width) width = strlen(cli_verbs[nverbs]->name);
+    const char *gap = nverbs <= 17 ? "\n" : "";
+    printf("eelpipe %s: from EELS and EDS spectrum images to maps with sigmas, by recipe.\n%s", EP_VERSION, gap);
+    for (size_t i = 0; i < nverbs; i++) printf("  %-*s  %s\n", (int)width, cli_verbs[i]->name, cli_verbs[i]->doc);
+    printf("%sExit codes: 0 all done; 1 some not computed, the rest is kept; 2 wrong command\n"
+           "line or recipe; 3 input unreadable; 4 can't write; 130, 143 by a signal.\n"
+           "%sMore: eelpipe help VERB, eelpipe stages [STAGE].\n", gap, gap);
     return 0;
 }
 
-const struct cli_verb cli_stages = {"stages", "[NAME]", "The list of stages; one stage's parameters, inputs, outputs, method.", plain_options, stages_verb};
+const struct cli_verb cli_stages = {"stages", "[NAME]", "The list of stages; one stage's parameters, outputs, method.", stages_options, stages_verb};
 const struct cli_verb cli_version = {"version", "", "Versions of the program, its compiler and libraries.", plain_options, version_verb};
 const struct cli_verb cli_help = {"help", "[VERB|STAGE]", "This text.", plain_options, help_verb};

@@ -47,7 +47,8 @@ static void table_finals(const struct ep_node *n, const struct ep_signal *t, str
             char row[80] = "";
             if (t->n > 1 && first->is_text) snprintf(row, sizeof row, " %.70s", first->text[i]);
             else if (t->n > 1) snprintf(row, sizeof row, " %.60s=%g", first->name, first->num[i]);
-            add_final(f, c->num[i], c->sigma ? c->sigma[i] : NAN, "%s%s%s%s.%s%s", n->name, n->where[0] ? " [" : "", n->where, n->where[0] ? "]" : "", c->name, row);
+            add_final(f, c->num[i], c->sigma ? c->sigma[i] : NAN, "%s%s%s%s.%s%s", n->name, n->where[0] ? " [" : "", n->where,
+                      n->where[0] ? "]" : "", c->name, row);
         }
     }
 }
@@ -82,7 +83,9 @@ static ep_status collect_finals(const struct ep_graph *g, struct finals *f, stru
             if (!st) st = ep_file_load(file, index, (size_t)1 << 28, &s, e);
             ep_file_close(file);
             if (st) return st;
-            if (number) add_final(f, ep_signal_get(s, 0), ep_signal_sigma(s, 0), "%s%s%s%s.%s", n->name, n->where[0] ? " [" : "", n->where, n->where[0] ? "]" : "", d->name);
+            if (number)
+                add_final(f, ep_signal_get(s, 0), ep_signal_sigma(s, 0), "%s%s%s%s.%s", n->name, n->where[0] ? " [" : "", n->where,
+                          n->where[0] ? "]" : "", d->name);
             else table_finals(n, s, f);
             ep_signal_free(s);
         }
@@ -244,4 +247,5 @@ static int vary_verb(struct cli *c, size_t n, char **words)
     return code;
 }
 
-const struct cli_verb cli_vary = {"vary", "RECIPE STEP KEY=+-D...", "How much each final number moves when a window or threshold does: the systematic sigma.", vary_options, vary_verb};
+const struct cli_verb cli_vary = {"vary", "RECIPE STEP KEY=+-D...", "How far final numbers move when a window does: systematic sigmas.", vary_options,
+                                   vary_verb};

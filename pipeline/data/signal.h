@@ -29,7 +29,8 @@ double ep_axis_unit_factor(const struct ep_axis *a);
 double ep_axis_at(const struct ep_axis *a, double index);
 
 struct ep_range { size_t first, end; };   /* channels first <= i < end */
-/* The channels with lo <= E_i + shift < hi (eV; tolerance 1e-3 channel: files store scales as float32, which puts channel 600 off by 1e-4; an axis may run downwards), clipped to the axis.
+/* The channels with lo <= E_i + shift < hi (eV; tolerance 1e-3 channel: files store scales as float32, which puts channel 600
+ * off by 1e-4; an axis may run downwards), clipped to the axis.
  * *clipped tells whether the window reaches more than half a channel beyond the axis. An empty range has first == end. */
 struct ep_range ep_axis_window(const struct ep_axis *a, double lo, double hi, double shift, bool *clipped);
 

@@ -12,7 +12,7 @@
 #include "pipeline/engine/graph_parts.h"
 #include "pipeline/io/result.h"
 
-#define FORMAT_NUMBER 1 /* raised when the meaning of fingerprints or of result files changes */
+#define FORMAT_NUMBER 2 /* raised when the meaning of fingerprints or of result files changes */
 #define CLOCK_GRAIN_S 2 /* a file changed this recently may change again within one time stamp */
 
 /* One line: "size mtime_s mtime_ns index fingerprint path". */
@@ -158,6 +158,13 @@ static void node_json(const struct ep_node *n, const struct ep_str *inputs, cons
         ep_json_key(out, "repeat");
         ep_json_str(out, n->decl.repeat);
     }
+    ep_json_key(out, "outputs"); /* they can depend on the recipe's elements */
+    ep_str_add(out, "[");
+    for (size_t o = 0; o < n->decl.nout; o++) {
+        ep_json_sep(out);
+        ep_json_str(out, n->decl.out[o].name);
+    }
+    ep_str_add(out, "]");
     ep_json_key(out, "inputs");
     ep_str_add(out, inputs->s);
     if (own) {

@@ -152,6 +152,16 @@ static ep_status write_csv(const struct ep_node *n, struct ep_err *e)
     return EP_OK;
 }
 
+/* What a stage says of its own result in words: a verdict on a fit, flags of a front. */
+static void tell_verdicts(const struct ep_graph *g, const struct ep_node *n, const struct ep_signal *t)
+{
+    for (size_t k = 0; t->n == 1 && k < t->ncol; k++) {
+        const struct ep_column *c = &t->col[k];
+        bool says = c->is_text && (!strcmp(c->name, "verdict") || !strcmp(c->name, "flags"));
+        if (says && c->text[0] && c->text[0][0] && strcmp(c->text[0], "fits")) ep_log_warn(g->log, "%s: %s", n->label, c->text[0]);
+    }
+}
+
 ep_status ep_node_write(const struct ep_graph *g, struct ep_node *n, struct ep_writer **w, struct ep_err *e)
 {
     ep_status st = *w ? EP_OK : ep_node_open_writer(g, n, w, e);
@@ -159,6 +169,7 @@ ep_status ep_node_write(const struct ep_graph *g, struct ep_node *n, struct ep_w
         struct ep_signal *s = n->out[o];
         if (!s) continue;
         ep_signal_canonical(s);
+        if (s->d.kind == EP_TABLE) tell_verdicts(g, n, s);
         s->fingerprint = n->fingerprint;
         st = ep_writer_put(*w, s, e);
     }

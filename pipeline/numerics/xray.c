@@ -178,6 +178,16 @@ static void add_tabulated(struct ep_xray_family *f, const struct shell *s, const
     }
 }
 
+/* Lines that end in the O shell: faint, and up to electrons that take part in bonds. Tables differ by their factor or have none. */
+#define OUTERMOST 20
+static bool outermost(const struct ep_xray_line *l)
+{
+    static const char *const names[] = { "Lb5", "Lb7", "Lg4", "Lg6", "Lg8" };
+    for (size_t i = 0; i < COUNT(names); i++)
+        if (strcmp(l->name, names[i]) == 0) return true;
+    return strchr(l->name, 'O') != NULL;
+}
+
 /* Which ratios a fit may correct: between subshells (their ionisation and yields are uncertain), and between lines that end
  * in the next shell and those that end further out (they depend on the chemical state). Faint lines stay tied to the strong one
  * of their subshell: L eta of La lies under Ti K alpha and can't be told from it. Below 1 keV lines of neighbouring
@@ -192,7 +202,8 @@ static int group_key(const struct ep_xray_family *f, const struct ep_xray_line *
         return l->subshell == 5 || (soft && l->subshell == 4) ? 0 : 6 - l->subshell;
     }
     if (soft) return strcmp(l->name, "Ll") == 0 || strcmp(l->name, "Ln") == 0;
-    bool outer = l->name[1] == 'g' || (l->subshell == 3 && l->name[1] == 'b') || strchr(l->name, 'O') != NULL;
+    if (outermost(l)) return OUTERMOST;
+    bool outer = l->name[1] == 'g' || (l->subshell == 3 && l->name[1] == 'b');
     return l->subshell == 3 && !outer ? 0 : l->subshell * 2 + outer;
 }
 
@@ -205,6 +216,8 @@ static void number_groups(struct ep_xray_family *f)
         size_t k = 0;
         while (k < i && key[k] != key[i]) k++;
         f->line[i].group = k < i ? f->line[k].group : (int)f->ngroup++;
+        bool vague = f->shell == 'M' || f->alpha_energy < 1000 || key[i] == OUTERMOST;
+        f->prior[f->line[i].group] = vague ? 0.5 : 0.2;
     }
 }
 
@@ -241,7 +254,6 @@ bool ep_xray_family(int z, char name, double beam_kev, double thickness_mm, stru
     for (size_t i = 0; i < out->n; i++) sum += out->line[i].weight;
     for (size_t i = 0; i < out->n; i++) out->line[i].weight /= sum;
     out->strength = alpha * entrance(out->alpha_energy);
-    out->prior = name == 'M' || out->alpha_energy < 1000 ? 0.5 : 0.2;
     number_groups(out);
     return true;
 }

@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #define EP_XRAY_LINES 48    /* room for the lines of a family */
+#define EP_XRAY_GROUPS 8
 #define EP_XRAY_MIN_EV 100  /* lines below are left out: no detector shows them */
 
 /* Lines of a group keep their ratio; ratios between groups of a family are less certain. */
@@ -31,7 +32,7 @@ struct ep_xray_family {
     double alpha_energy;    /* eV, of the strongest alpha line */
     double edge;            /* eV, of the subshell that gives the alpha lines */
     double strength;        /* expected alpha counts per atom, relative to other families; takes a usual entrance window */
-    double prior;           /* relative uncertainty of the groups' ratios to the alpha lines */
+    double prior[EP_XRAY_GROUPS];   /* relative uncertainty of each group's ratio to the alpha lines */
 };
 
 /* The atomic number of a symbol ("Ti"), 0 if there is none; and back (NULL if unknown). */

@@ -36,6 +36,7 @@ stages_lists_every_stage() {
     for file in "$EELPIPE_ROOT"/stages/*.c; do
         name=$(basename "$file" .c)
         [ "$name" = registry ] && continue
+        [[ $name != *_look ]] || continue # private: run by its stage
         # Files that hold no stage of their own (shared pieces) declare none.
         grep -qE "\\.name = \"$name\"" "$file" || continue
         expect_stdout_matches "^ *$name\\b"

@@ -80,6 +80,7 @@ static void test_every_element(void **state)
             struct ep_xray_family f;
             if (!ep_xray_family(z, *s, 300, 0.45, &f)) continue;
             double sum = 0;
+            assert_true(f.ngroup <= EP_XRAY_GROUPS);
             assert_true(f.n > 0 && f.n < EP_XRAY_LINES && f.line[0].alpha && f.line[0].group == 0);
             for (size_t i = 0; i < f.n; i++) {
                 sum += f.line[i].weight;

@@ -1,4 +1,5 @@
 /* The stages' tables; background and integrate on images made here. */
+#include "pipeline/base/units.h"
 #include "pipeline/data/edges.h"
 #include "tests/unit/stage_rig.h"
 
@@ -9,9 +10,21 @@ static bool sentence(const char *s)
     size_t n = s ? strlen(s) : 0;
     return n > 2 && s[n - 1] == '.' && strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZ", s[0]) && !strstr(s, ". ");
 }
+/* What a recipe's key may be called, without capitals. */
+static bool key(const char *s)
+{
+    return s[0] >= 'a' && s[0] <= 'z' && s[strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_")] == '\0';
+}
 static void lint_params(const struct ep_param *q)
 {
     for (size_t i = 0; q[i].name; i++) {
+        enum ep_dim dim;
+        double factor;
+        if (!key(q[i].name)) fail_msg("%s: not a name for a key", q[i].name);
+        if (q[i].unit && strcmp(q[i].unit, "px") != 0 && !ep_unit_lookup(q[i].unit, &dim, &factor))
+            fail_msg("%s: the unit %s is not known", q[i].name, q[i].unit);
+        if (q[i].type == EP_P_WORD)
+            for (size_t k = 0; q[i].words[k]; k++) assert_true(key(q[i].words[k]));
         if (!sentence(q[i].doc)) fail_msg("%s: doc is not one sentence: %s", q[i].name, q[i].doc);
         for (size_t k = 0; k < i; k++) assert_string_not_equal(q[i].name, q[k].name);
         if (q[i].record) lint_params(q[i].record);
@@ -31,10 +44,14 @@ static void lint(const struct ep_stage *s)
     assert_string_equal(s->ports[0].name, "input");
     lint_params(s->params);
     for (size_t i = 0; i < s->nports; i++) {
-        assert_true(sentence(s->ports[i].doc) && s->ports[i].kinds);
+        assert_true(sentence(s->ports[i].doc) && s->ports[i].kinds && key(s->ports[i].name));
+        for (size_t k = 0; k < i; k++) assert_string_not_equal(s->ports[i].name, s->ports[k].name);
         for (size_t k = 0; s->params[k].name; k++) assert_string_not_equal(s->ports[i].name, s->params[k].name);
     }
-    for (size_t i = 0; i < s->noutputs; i++) assert_true(sentence(s->outputs[i].doc) && s->outputs[i].unit);
+    for (size_t i = 0; i < s->noutputs; i++) {
+        assert_true(sentence(s->outputs[i].doc) && s->outputs[i].unit);
+        for (size_t k = 0; k < i; k++) assert_string_not_equal(s->outputs[i].name, s->outputs[k].name);
+    }
     /* Defaults parse and lie within their limits: parse the table with nothing required and nothing given. */
     struct ep_arena arena = { 0 };
     struct ep_diag diag = { 0 };
