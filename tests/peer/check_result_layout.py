@@ -184,7 +184,7 @@ def check_curve(folder):
     with h5py.File(folder + "/boundary.hspy", "r") as f:
         g = f["entry/boundary"]
         expect((g.attrs["kind"], g["data"].attrs["units"]), ("curve", "nm"), "curve")
-        same(g["data"], np.arange(14.0).reshape(7, 2), "points")
+        same(g["data"], np.arange(35.0).reshape(7, 5), "points")
 
 
 def check_links(folder):

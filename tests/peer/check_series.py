@@ -178,3 +178,53 @@ steps:
     with h5py.File(f"{tmp}/out/allowed.hspy") as f:
         total = f["entry/table/li_total"][()]
     assert np.isnan(total[1]) and np.isfinite(total[[0, 2]]).all()
+
+
+def check_vary(tmp):
+    for t in TEMPERATURES:
+        image(f"{tmp}/raw/{t}.hspy", seed=t)
+    recipe = write(tmp, """
+inputs: {o: "raw/{temperature}.hspy"}
+coordinates: {temperature: degC}
+output: out/{temperature}
+steps:
+  sum:   {stage: sum_spectrum, input: o}
+  net:   {stage: background, window: [480, 525]}
+  total: {stage: integrate, window: [530, 560]}
+  table: {stage: collect, input: total, over: temperature}
+""")
+    rows = list(csv.reader(eelpipe("vary", recipe, "net", "window=+-2").stdout.splitlines()))
+    assert rows[0] == ["number", "value", "sigma", "shift window-2", "shift window+2", "systematic sigma"]
+    assert len(rows) == 1 + len(TEMPERATURES)
+    for row, t in zip(rows[1:], TEMPERATURES):
+        here = data(f"{tmp}/out/{t}/total.hspy", "intensity").ravel()[0]
+        assert np.isclose(float(row[1]), here, rtol=1e-6)
+        shifts = []
+        for k in (0, 1):
+            moved = data(f"{tmp}/out/.eelpipe/vary/{k}/{t}/total.hspy", "intensity").ravel()[0]
+            shifts.append(moved - here)
+            assert np.isclose(float(row[3 + k]), shifts[-1], rtol=1e-3, atol=1)
+        assert np.isclose(float(row[5]), (max(0, *shifts) - min(0, *shifts)) / 2, rtol=1e-3, atol=1)
+    assert Path(f"{tmp}/out/vary_net.csv").exists()
+
+
+def check_mean_spectrum_knows_its_noise(tmp):
+    """A mean of n spectra has 1/n of the variance: later steps use it, through memory and through files alike."""
+    image(f"{tmp}/o.hspy", seed=3)
+    recipe = write(tmp, """
+inputs: {o: o.hspy}
+output: out
+steps:
+  mean:  {stage: sum_spectrum, input: o, statistic: mean}
+  net:   {stage: background, window: [480, 525]}
+  total: {stage: integrate, window: [530, 560]}
+  sum:   {stage: sum_spectrum, input: o}
+  sum_net: {stage: background, window: [480, 525]}
+  sum_total: {stage: integrate, window: [530, 560]}
+""")
+    eelpipe("run", recipe, "--quiet")
+    with h5py.File(f"{tmp}/out/total.hspy") as f, h5py.File(f"{tmp}/out/sum_total.hspy") as g:
+        m, s = f["entry/intensity"], g["entry/intensity"]
+        n = 20 * 30
+        assert np.isclose(m["data"][0] * n, s["data"][0], rtol=1e-4)
+        assert np.isclose(m["data_errors"][0] * n, s["data_errors"][0], rtol=1e-3)

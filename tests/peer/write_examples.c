@@ -175,7 +175,7 @@ static void put_curve(struct ep_writer *w)
     d.nav[d.nnav++] = axis("point", "", 0, 1, 7);
     struct ep_signal *s;
     must(ep_signal_new(&d, &s, &err));
-    for (size_t i = 0; i < 14; i++)
+    for (size_t i = 0; i < 7 * EP_CURVE_COLS; i++)
         s->points[i] = (double)i;
     must(ep_writer_put(w, s, &err));
     ep_signal_free(s);
