@@ -6,7 +6,7 @@
 
 #include "pipeline/base/mem.h"
 
-enum { MOST_ITEMS = 200, MOST_WORD = 128 };
+enum { MOST_ITEMS = 200, MOST_WORD = 128, MOST_TEXT = 4000 };
 
 static int compare_files(const char *a, const char *b)
 {
@@ -44,6 +44,11 @@ static void add(struct ep_diag *d, bool warning, struct ep_pos pos, const char *
     struct ep_str msg = {0};
     ep_str_vaddf(&msg, fmt, ap);
     /* Recipe text gets into messages: one line each, and nothing that steers a terminal. */
+    if (msg.n > MOST_TEXT) { /* somebody's megabyte need not fill the terminal */
+        size_t n = MOST_TEXT;
+        while (n && ((unsigned char)msg.s[n] & 0xC0) == 0x80) n--;
+        memcpy(msg.s + n, "...", 4);
+    }
     for (char *c = msg.s; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7F) *c = ' ';
     for (size_t i = 0; i < d->n; i++) {
@@ -94,8 +99,8 @@ void ep_diag_print(const struct ep_diag *d, FILE *to)
     for (size_t i = 0; i < d->n; i++) {
         const struct ep_pos *p = &sorted[i]->pos;
         if (p->file) fprintf(to, "%s:", p->file);
-        if (p->line > 0) fprintf(to, "%s%d:", p->file ? "" : "line ", p->line);
-        if (p->line > 0 && p->col > 0) fprintf(to, "%d:", p->col);
+        if (p->line > 0 && !d->no_lines) fprintf(to, "%s%d:", p->file ? "" : "line ", p->line);
+        if (p->line > 0 && p->col > 0 && !d->no_lines) fprintf(to, "%d:", p->col);
         fprintf(to, "%s%s: %s\n", p->file || p->line > 0 ? " " : "",
                 sorted[i]->warning ? "warning" : "error", sorted[i]->msg);
     }

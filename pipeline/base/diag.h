@@ -12,6 +12,7 @@ struct ep_diag_item { bool warning; struct ep_pos pos; char *msg; };
 struct ep_diag {
     struct ep_diag_item *items; size_t n, cap;
     size_t nerrors, nwarnings; /* all that were found, stored or not */
+    bool no_lines;             /* the recipe was made from a command line: its lines say nothing to anyone */
 };
 /* The same message at the same place is stored once (a recipe is checked once per run of its series).
  * pos.file must outlive the diag. More than 200 items are counted but not stored. */

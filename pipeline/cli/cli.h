@@ -45,6 +45,9 @@ int cli_open(struct cli *c, struct cli_session *s, const char *path, const struc
 /* The same for a recipe already read into s->recipe. */
 int cli_open_recipe(struct cli *c, struct cli_session *s, const struct cli_args *args, bool headers_only);
 void cli_close(struct cli_session *s);
+/* 0, or the exit code after messages when a result would replace a file that is not a result. all: also of results that
+ * need not be computed, as far as one knows. */
+int cli_outputs_safe(struct cli *c, const struct cli_session *s, bool all);
 /* Runs what has to be done; the exit code. */
 int cli_execute(struct cli *c, struct cli_session *s, const struct cli_args *args, const char *command);
 const char *cli_default_recipe(const struct cli_args *args);

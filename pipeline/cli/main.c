@@ -63,6 +63,7 @@ int main(int argc, char **argv)
 {
     watch_signals();
     ep_hdf5_init();
+    ep_fingerprint_stop(&stop_signal);
     ep_linalg_init();
     struct cli c = {.stop = &stop_signal};
     ep_log_init(&c.log, stderr, EP_LOG_NORMAL);

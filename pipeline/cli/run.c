@@ -296,6 +296,7 @@ static int check_verb(struct cli *c, size_t n, char **words)
             blocked++;
             ep_log_warn(&c->log, "%s: %s", m->label, m->reason);
         }
+        if (!code) code = cli_outputs_safe(c, &s, true);
         if (!code && !args.quiet) {
             printf("%s: %zu runs, %zu steps, %zu results", s.recipe->path, s.runs.n, s.recipe->nsteps, nodes);
             if (blocked) printf(", of which %zu can't be computed", blocked);

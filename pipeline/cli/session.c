@@ -8,6 +8,7 @@
 #include "pipeline/cli/cli.h"
 #include "pipeline/engine/graph_parts.h"
 #include "pipeline/io/result.h"
+#include "pipeline/io/safe_write.h"
 
 const char *cli_default_recipe(const struct cli_args *args)
 {
@@ -104,11 +105,80 @@ static int exit_code(const struct ep_graph *g, const struct ep_tally *t)
     return EXIT_NOTHING;
 }
 
+/* Files that no result may be written over: paths can differ and be the same file (links, folders of two names). */
+struct precious { size_t n; struct { dev_t dev; ino_t ino; const char *what; } *v; };
+
+static void add_precious(struct precious *p, const char *path, const char *what)
+{
+    struct stat st;
+    if (stat(path, &st)) return;
+    p->v[p->n].dev = st.st_dev;
+    p->v[p->n].ino = st.st_ino;
+    p->v[p->n++].what = what;
+}
+
+static struct precious precious_files(const struct cli_session *s)
+{
+    const char *csv = s->recipe->runs_csv;
+    struct precious p = {.v = ep_xcalloc(s->graph.nraws + 2, sizeof *p.v)};
+    for (size_t i = 0; i < s->graph.nraws; i++) add_precious(&p, s->graph.raw[i]->path, "an input");
+    add_precious(&p, s->recipe->path, "the recipe");
+    struct ep_str path = {0};
+    if (csv) ep_str_addf(&path, "%s%s%s", *csv == '/' ? "" : s->recipe->folder, *csv == '/' ? "" : "/", csv);
+    if (csv) add_precious(&p, path.s, "the list of runs");
+    ep_str_free(&path);
+    return p;
+}
+
+static const char *what_is(const struct precious *p, const char *path)
+{
+    struct stat st;
+    if (stat(path, &st)) return NULL;
+    for (size_t i = 0; i < p->n; i++)
+        if (p->v[i].dev == st.st_dev && p->v[i].ino == st.st_ino) return p->v[i].what;
+    return NULL;
+}
+
+static int output_safe(struct cli *c, const struct precious *p, const struct ep_node *n)
+{
+    struct ep_err e = {0};
+    const char *what = what_is(p, n->path);
+    for (size_t k = 0; !what && k < n->decl.nout; k++) {
+        if (n->decl.out[k].kind != EP_TABLE) continue;
+        char *csv = ep_node_csv(n, k);
+        what = what_is(p, csv);
+        free(csv);
+    }
+    if (what) {
+        ep_log_error(&c->log, "%s would write its result over %s, %s: choose another name or another `output`", n->label, what, n->path);
+        return EXIT_USAGE;
+    }
+    if (!ep_may_replace(n->path, &e)) return EXIT_DONE;
+    ep_log_error(&c->log, "%s: %s", n->label, e.msg);
+    return EXIT_OUTPUT;
+}
+
+int cli_outputs_safe(struct cli *c, const struct cli_session *s, bool all)
+{
+    struct precious p = precious_files(s);
+    int code = EXIT_DONE;
+    for (size_t i = 0; i < s->graph.nnodes; i++) {
+        const struct ep_node *n = s->graph.node[i];
+        if (!(all ? n->wanted : n->todo) || !n->path) continue;
+        int one = output_safe(c, &p, n);
+        if (one && code != EXIT_USAGE) code = one;
+    }
+    free(p.v);
+    return code;
+}
+
 int cli_execute(struct cli *c, struct cli_session *s, const struct cli_args *args, const char *command)
 {
     char *log_name = NULL;
     double start = ep_now();
     struct ep_tally t = {0};
+    int unsafe = cli_outputs_safe(c, s, false);
+    if (unsafe) return unsafe;
     if (s->graph.nunits && !s->graph.forget) c->log.copy = open_log(s, command, &log_name);
     struct ep_engine_opts o = {.threads = s->graph.threads, .memory = args->memory, .stop = c->stop, .log = &c->log, .command = command};
     ep_engine_run(&s->graph, &o, &t);

@@ -35,8 +35,14 @@ static void add_input(struct ep_str *y, const char *name, const char *file)
         ep_str_addn(&plain, file, (size_t)(hash - file));
         path = realpath(plain.s, NULL);
     }
+    struct ep_str literal = {0};
+    for (const char *c = path ? path : plain.s ? plain.s : file; *c; c++) {
+        ep_str_addn(&literal, c, 1);
+        if (*c == '{' || *c == '}') ep_str_addn(&literal, c, 1);
+    }
     ep_str_addf(y, "  %s: {path: ", name);
-    ep_json_str(y, path ? path : plain.s ? plain.s : file);
+    ep_json_str(y, literal.s ? literal.s : "");
+    ep_str_free(&literal);
     if (hash) {
         ep_str_add(y, ", signal: ");
         ep_json_str(y, hash + 1);
@@ -73,8 +79,15 @@ static bool split_words(const struct cli_args *args, struct ep_arena *a, struct 
     return true;
 }
 
+/* What messages call input i: as the usage text does. */
+static void input_name(const struct stage_words *w, size_t i, char name[32])
+{
+    if (w->nin == 1) snprintf(name, 32, "IN");
+    else snprintf(name, 32, "IN%zu", i + 1);
+}
+
 /* The step's name is the output's, as far as a name can be. */
-static char *step_name(struct ep_arena *a, const char *out)
+static char *step_name(struct ep_arena *a, const struct ep_stage *stage, const char *out)
 {
     const char *base = strrchr(out, '/') ? strrchr(out, '/') + 1 : out;
     char *name = ep_arena_strdup(a, base);
@@ -82,28 +95,33 @@ static char *step_name(struct ep_arena *a, const char *out)
     if (n > 5 && !strcmp(name + n - 5, ".hspy")) name[n - 5] = 0;
     for (char *p = name; *p; p++)
         if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9' && p > name) || *p == '_')) *p = p == name ? 's' : '_';
-    return *name ? name : ep_arena_strdup(a, "step");
+    if (!*name) return ep_arena_strdup(a, "step");
+    bool taken = is_port(stage, name, strlen(name)) || (!strncmp(name, "IN", 2) && strspn(name + 2, "0123456789") == strlen(name + 2));
+    return taken ? ep_arena_printf(a, "%s_", name) : name;
 }
 
 static bool write_recipe(struct cli_session *s, const struct stage_words *w, struct ep_str *y)
 {
-    char *name = step_name(&s->arena, w->out);
+    char *name = step_name(&s->arena, w->stage, w->out);
     ep_str_add(y, "eelpipe: 1\ninputs:\n");
     for (size_t i = 0; i < w->nin; i++) {
         char in[32];
-        snprintf(in, sizeof in, "in__%zu", i + 1);
+        input_name(w, i, in);
         add_input(y, in, w->in[i]);
     }
     for (size_t i = 0; i < w->nassign; i++) {
         size_t len = strcspn(w->assign[i], "=");
         if (is_port(w->stage, w->assign[i], len)) {
-            char port[80];
-            snprintf(port, sizeof port, "port__%.*s", (int)(len < 60 ? len : 60), w->assign[i]);
+            char *port = ep_arena_strndup(&s->arena, w->assign[i], len);
             add_input(y, port, w->assign[i] + len + 1);
         }
     }
     ep_str_addf(y, "output: \".\"\nsteps:\n  %s:\n    stage: %s\n    input: [", name, w->stage->name);
-    for (size_t i = 0; i < w->nin; i++) ep_str_addf(y, "%sin__%zu", i ? ", " : "", i + 1);
+    for (size_t i = 0; i < w->nin; i++) {
+        char in[32];
+        input_name(w, i, in);
+        ep_str_addf(y, "%s%s", i ? ", " : "", in);
+    }
     ep_str_add(y, "]\n");
     bool keep = false;
     for (size_t i = 0; i < w->nassign; i++) {
@@ -111,7 +129,7 @@ static bool write_recipe(struct cli_session *s, const struct stage_words *w, str
         keep |= len == 4 && !strncmp(w->assign[i], "keep", 4);
         ep_str_addf(y, "    %.*s: ", (int)len, w->assign[i]);
         if (is_port(w->stage, w->assign[i], len)) {
-            ep_str_addf(y, "port__%.*s\n", (int)len, w->assign[i]);
+            ep_str_addf(y, "%.*s\n", (int)len, w->assign[i]);
             continue;
         }
         struct ep_value *v = ep_value_from_arg(&s->arena, w->assign[i] + len + 1, w->assign[i], &s->diag);
@@ -131,7 +149,7 @@ static bool same_file(const char *a, const char *b)
 
 static int run_stage(struct cli *c, const struct cli_args *args)
 {
-    struct cli_session s = {0};
+    struct cli_session s = {.diag = {.no_lines = true}};
     struct stage_words w = {0};
     struct ep_str y = {0};
     int code = EXIT_USAGE;

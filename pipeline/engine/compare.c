@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "pipeline/engine/graph_parts.h"
+#include "pipeline/io/probe.h"
 
 static void why(struct ep_node *n, enum ep_state state, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 static void why(struct ep_node *n, enum ep_state state, const char *fmt, ...)
@@ -78,15 +79,11 @@ char *ep_node_csv(const struct ep_node *n, size_t out)
     return path.s;
 }
 
-static void compare_node(const struct ep_graph *g, struct ep_node *n)
+static void compare_node(struct ep_node *n, struct ep_prober *prober, size_t asked)
 {
     struct ep_err e = {0};
     struct ep_file *f = NULL;
-    if (g->result || access(n->path, F_OK)) {
-        why(n, EP_NODE_MISSING, "not computed yet");
-        return;
-    }
-    if (ep_file_open(n->path, &f, &e)) {
+    if (ep_prober_wait(prober, asked, &e) || ep_file_open(n->path, &f, &e)) {
         why(n, EP_NODE_STALE, "the result can't be read");
         return;
     }
@@ -108,6 +105,33 @@ static void compare_node(const struct ep_graph *g, struct ep_node *n)
         }
     }
     ep_file_close(f);
+}
+
+static bool has_result(const struct ep_graph *g, const struct ep_node *n)
+{
+    return n->state != EP_NODE_BLOCKED && !g->result && !access(n->path, F_OK);
+}
+
+/* Results are opened in a child first, as inputs are: a disk or a colleague may have damaged them. */
+static void compare_results(struct ep_graph *g)
+{
+    const char **path = ep_xcalloc(g->nnodes + 1, sizeof *path);
+    bool *there = ep_xcalloc(g->nnodes + 1, sizeof *there);
+    size_t n = 0, asked = 0;
+    for (size_t i = 0; i < g->nnodes; i++) {
+        there[i] = has_result(g, g->node[i]);
+        if (there[i]) path[n++] = g->node[i]->path;
+    }
+    struct ep_prober *prober = ep_prober_start(path, n);
+    for (size_t i = 0; i < g->nnodes; i++) { /* nodes stand after those they use */
+        struct ep_node *m = g->node[i];
+        if (m->state == EP_NODE_BLOCKED) continue;
+        if (there[i]) compare_node(m, prober, asked++);
+        else why(m, EP_NODE_MISSING, "not computed yet");
+    }
+    ep_prober_end(prober);
+    free(there);
+    free(path);
 }
 
 static bool depends_on(const struct ep_graph *g, const struct ep_node *n, const char *step)
@@ -180,10 +204,7 @@ static bool require(struct ep_graph *g, struct ep_node *n, bool as_result)
 void ep_graph_compare(struct ep_graph *g, const struct ep_selection *sel)
 {
     ep_graph_hash(g, !sel || (!sel->only && !sel->from));
-    for (size_t i = 0; i < g->nnodes; i++) { /* nodes stand after those they use */
-        struct ep_node *n = g->node[i];
-        if (n->state != EP_NODE_BLOCKED) compare_node(g, n);
-    }
+    compare_results(g);
     for (size_t i = 0; i < g->nnodes; i++) {
         struct ep_node *n = g->node[i];
         if (!n->wanted || n->is_look) continue;

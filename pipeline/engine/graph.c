@@ -26,7 +26,8 @@ unsigned long long ep_path_mask(const struct ep_recipe *r, const char *text)
     const char *end;
     for (const char *p = strchr(text, '{'); p; p = strchr(p + 1, '{')) {
         size_t c = placeholder(r, p, &end);
-        if (c < r->ncoords) m |= 1ull << c;
+        if (p[1] == '{') p++; /* {{ is a brace in a name */
+        else if (c < r->ncoords) m |= 1ull << c;
     }
     return m;
 }
@@ -35,7 +36,9 @@ void ep_fill_template(struct ep_str *out, const struct ep_recipe *r, const char 
 {
     while (*text) {
         const char *end;
-        size_t c = *text == '{' ? placeholder(r, text, &end) : r->ncoords;
+        bool doubled = (*text == '{' || *text == '}') && text[1] == *text;
+        size_t c = *text == '{' && !doubled ? placeholder(r, text, &end) : r->ncoords;
+        text += doubled;
         if (c == r->ncoords) {
             ep_str_addn(out, text++, 1);
             continue;

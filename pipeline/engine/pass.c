@@ -46,7 +46,7 @@ struct pass_build {
     struct ep_signal **owned;                   /* maps of raw files, by source */
 };
 
-static ep_status open_source(struct pass_build *b, const struct ep_source_ref *src, size_t k, struct ep_err *e)
+static ep_status open_source(const struct ep_running *r, struct pass_build *b, const struct ep_source_ref *src, size_t k, struct ep_err *e)
 {
     struct ep_pass_source *s = &b->pass.source[k];
     if (src->raw) {
@@ -60,7 +60,12 @@ static ep_status open_source(struct pass_build *b, const struct ep_source_ref *s
             if (!st) s->map = b->owned[k] = map;
             return st;
         }
-        return ep_source_open(src->raw->file, src->raw->index, &s->src, e);
+        st = ep_source_open(src->raw->file, src->raw->index, &s->src, e);
+        size_t chunk = st ? 0 : ep_source_chunk_bytes(s->src), memory = r->o->memory;
+        if (memory && chunk > memory)
+            return ep_fail(e, EP_E_INPUT, "%s: stored in chunks of %.4g MiB, more than --memory gives (%.4g MiB): give more, or save the file with "
+                           "smaller chunks (`s.save(name, chunks=...)` in HyperSpy)", src->raw->path, (double)chunk / 1048576, (double)memory / 1048576);
+        return st;
     }
     const struct ep_desc *d = &src->node->decl.out[src->out];
     if (src->node->failed) return ep_fail(e, EP_E_COMPUTE, "needs %s, which failed", src->node->label);
@@ -137,7 +142,7 @@ static bool wire_node(struct ep_running *r, struct pass_build *b, struct ep_node
             size_t k = 0;
             while (k < b->nref && !same_ref(b->ref[k], src)) k++;
             if (k == b->nref) {
-                if (open_source(b, src, k, e)) {
+                if (open_source(r, b, src, k, e)) {
                     struct ep_pass_source *s = &b->pass.source[k];
                     ep_source_close(s->src);
                     ep_file_close(b->file[k]);

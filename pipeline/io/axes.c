@@ -5,6 +5,8 @@
 
 #include "pipeline/io/file_private.h"
 
+enum { MOST_CHANNELS = 1 << 24 }; /* detectors have thousands; what is beyond is a slip or damage, and would take all memory */
+
 static bool has_dim(const struct ep_raw_axis *ax, enum ep_dim dim)
 {
     enum ep_dim d;
@@ -35,7 +37,11 @@ static bool settle(struct ep_item *it, const struct ep_raw_axis *ax, enum ep_kin
     d->spectral = energy >= 0;
     d->kind = kind;
     if (energy >= 0 && !ax[energy].has_scale) {
-        snprintf(why, cap, "its energy axis '%s' has no scale", ax[energy].a.name);
+        snprintf(why, cap, "its energy axis '%s' has no scale; calibrate it in HyperSpy (s.axes_manager[-1].scale)", ax[energy].a.name);
+        return false;
+    }
+    if (energy >= 0 && it->dim[energy] > MOST_CHANNELS) {
+        snprintf(why, cap, "its energy axis '%s' has %zu channels; at most %d are supported", ax[energy].a.name, it->dim[energy], MOST_CHANNELS);
         return false;
     }
     return true;
@@ -84,7 +90,7 @@ bool ep_item_classify(struct ep_item *it, const struct ep_raw_axis *ax, enum ep_
     }
     if (nenergy > 1) {
         if (flags && nsignal == 1 && has_dim(&ax[signal], EP_DIM_ENERGY)) return settle_spectral(it, ax, signal, why, cap);
-        snprintf(why, cap, "%d of its axes are energies and it does not say which is the spectral one", nenergy);
+        snprintf(why, cap, "%d of its axes are energies and it does not say which is the spectral one; mark one as the signal axis in HyperSpy", nenergy);
         return false;
     }
     if (nsignal == 1) return settle_one_signal_axis(it, ax, signal, why, cap);

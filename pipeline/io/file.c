@@ -44,7 +44,7 @@ static ep_status not_hdf5(const char *path, int fd, size_t bytes, struct ep_err 
 {
     unsigned char h[8] = {0};
     static const unsigned char magic[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
-    if (!bytes) return ep_fail(e, EP_E_INPUT, "%s: the file is empty", path);
+    if (!bytes) return ep_fail(e, EP_E_INPUT, "%s: the file is empty (0 bytes): was a copy broken off?", path);
     ssize_t n = pread(fd, h, sizeof h, 0);
     if (n == 8 && !memcmp(h, magic, 8))
         return ep_fail(e, EP_E_INPUT, "%s: damaged or incomplete HDF5 file (a copy that broke off, or a writer that was "
@@ -77,11 +77,15 @@ static void find_descriptor(struct ep_file *f)
 static ep_status open_hdf5(struct ep_file *f, struct ep_err *e)
 {
     struct stat st;
-    int fd = open(f->path, O_RDONLY | O_CLOEXEC);
+    /* Looked at before it is opened: a pipe without a writer would wait for ever, a device may do something. */
+    if (stat(f->path, &st)) return ep_fail(e, EP_E_INPUT, "%s: %s", f->path, strerror(errno));
+    if (!S_ISREG(st.st_mode))
+        return ep_fail(e, EP_E_INPUT, "%s: %s, not a file", f->path, S_ISDIR(st.st_mode) ? "a folder" : S_ISFIFO(st.st_mode) ? "a pipe" : "a device");
+    int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return ep_fail(e, EP_E_INPUT, "%s: %s", f->path, strerror(errno));
     if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
         close(fd);
-        return ep_fail(e, EP_E_INPUT, "%s: not a file", f->path);
+        return ep_fail(e, EP_E_INPUT, "%s: not a file any more", f->path);
     }
     f->bytes = (size_t)st.st_size;
     EP_AUTO_HID fapl = H5Pcreate(H5P_FILE_ACCESS);
@@ -310,7 +314,7 @@ ep_status ep_file_find(const struct ep_file *f, const char *name, unsigned kinds
     for (size_t i = 0; i < f->nrefused; i++) broken += !f->refused[i].foreign;
     if (n == 1 && !broken) return EP_OK;
     if (!n) ep_str_add(&s, "no "), add_kinds(&s, kinds), ep_str_add(&s, " in it");
-    else if (n > 1) ep_str_addf(&s, "%zu signals fit: say which with `signal:`", n);
+    else if (n > 1) ep_str_addf(&s, "%zu signals fit: say which with `signal:` in the recipe, or FILE#SIGNAL for a stage by itself", n);
     else ep_str_add(&s, "one of its signals can't be used: say which is meant with `signal:`");
     return find_failed(f, &s, e);
 }

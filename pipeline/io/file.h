@@ -8,6 +8,7 @@
  */
 #ifndef EP_IO_FILE_H
 #define EP_IO_FILE_H
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include "pipeline/base/err.h"
@@ -40,6 +41,8 @@ const struct ep_origin *ep_file_origin(const struct ep_file *f);
 /* XXH3-128 over the dataset's header, the axes and metadata that are read, and its stored chunks in order (a contiguous
  * dataset counts as groups of rows, cut by its shape alone). nthreads share the hashing. */
 ep_status ep_file_fingerprint(struct ep_file *f, size_t i, unsigned nthreads, struct ep_hash *out, struct ep_err *e);
+/* From now on hashing ends with EP_E_STOPPED when *stop is not 0: a large file takes minutes. */
+void ep_fingerprint_stop(const atomic_int *stop);
 
 /* A whole signal: map, profile, spectrum, table, curve, or an image (whole images: only small ones; fails over max_bytes). */
 ep_status ep_file_load(struct ep_file *f, size_t i, size_t max_bytes, struct ep_signal **out, struct ep_err *e);
@@ -69,6 +72,8 @@ const struct ep_desc *ep_source_desc(const struct ep_source *s);
 const struct ep_model *ep_source_model(const struct ep_source *s); /* NULL unless modelled */
 /* Rows and columns that chunks cover ((1,1) when not chunked): blocks that are multiples of them waste nothing. */
 void ep_source_chunk(const struct ep_source *s, size_t *ny, size_t *nx);
+/* Bytes of a chunk that must be held as a whole to read any of it; 0: none. */
+size_t ep_source_chunk_bytes(const struct ep_source *s);
 size_t ep_source_pieces(const struct ep_source *s, const struct ep_block *b);
 ep_status ep_source_fetch(struct ep_source *s, const struct ep_block *b, size_t piece, struct ep_piece *p, struct ep_err *e);
 ep_status ep_source_fill(struct ep_source *s, struct ep_block *b, size_t piece, struct ep_piece *p, struct ep_err *e);

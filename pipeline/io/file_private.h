@@ -87,6 +87,7 @@ struct ep_store {
     int nfilter, shuffle, deflate, fletcher;  /* place in the pipeline, -1 = not there; deflate stands for LZF too */
     bool lzf;
     bool direct;                 /* stored bytes can be read and decoded here */
+    bool foreign;                /* some filter is left to HDF5 and its plug-ins */
 };
 /* path is absolute. Refuses filters that are not there and chunks over 1 GiB. The caller closes it. */
 ep_status ep_store_open(const struct ep_file *f, const char *path, enum ep_dtype dtype, struct ep_store *s, struct ep_err *e);

@@ -193,6 +193,13 @@ static struct ep_digest *next_unit(struct job *j, size_t *i)
     return d;
 }
 
+static const atomic_int *stop_word;
+
+void ep_fingerprint_stop(const atomic_int *stop)
+{
+    stop_word = stop;
+}
+
 static void *worker(void *arg)
 {
     struct job *j = arg;
@@ -204,7 +211,8 @@ static void *worker(void *arg)
     ep_hdf5_init();
     pthread_mutex_unlock(&j->lock);
     while ((d = next_unit(j, &i))) {
-        if (hash_unit(j, i, &buf, &cap, d, &e) == EP_OK) continue;
+        if (stop_word && atomic_load_explicit(stop_word, memory_order_relaxed)) ep_fail(&e, EP_E_STOPPED, "stopped by a signal");
+        else if (hash_unit(j, i, &buf, &cap, d, &e) == EP_OK) continue;
         pthread_mutex_lock(&j->lock);
         j->failed = true;
         ep_fail(j->err, e.code, "%s", e.msg);

@@ -1,9 +1,19 @@
-/* A first look at a file that nobody vouches for: a child process with limits opens it, walks all its signals and their chunk
- * tables. The HDF5 library can crash or hang on a damaged file; then it is the child that does. */
+/* Looking at files in a child process with limits, before this process opens them: what makes the HDF5 library crash,
+ * loop or eat memory ends the child, and is an error of the input here. */
 #ifndef EP_IO_PROBE_H
 #define EP_IO_PROBE_H
+#include <stddef.h>
 #include "pipeline/base/err.h"
-/* EP_E_INPUT with the child's message, or saying that the library crashed, hung, or wanted too much memory. Call while the
- * process has one thread. */
+
+/* Both are called while the process has one thread.
+ *
+ * Opens and walks the file; also reads what is small and read as a whole (maps, profiles, tables). */
 ep_status ep_file_probe(const char *path, struct ep_err *e);
+
+/* The same for many files, opened and walked only: one child runs ahead of the caller. The paths stay the caller's. */
+struct ep_prober;
+struct ep_prober *ep_prober_start(const char *const *path, size_t n);
+/* What became of file i; asked in order. */
+ep_status ep_prober_wait(struct ep_prober *p, size_t i, struct ep_err *e);
+void ep_prober_end(struct ep_prober *p);
 #endif

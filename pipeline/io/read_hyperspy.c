@@ -96,7 +96,7 @@ static bool read_axis(hid_t exp, int k, size_t dim, struct ep_raw_axis *ax, char
     ax->a = (struct ep_axis){.offset = 0, .scale = 1, .size = dim};
     memcpy(ax->a.name, path, strlen(path) + 1);
     EP_AUTO_HID g = ep_h5_group(exp, path);
-    if (g < 0) return snprintf(why, WHY, "it has no group axis-%d for dimension %d of its data", k, k), false;
+    if (g < 0) return snprintf(why, WHY, "it has no group axis-%d for dimension %d of its data: load it in HyperSpy and save it again", k, k), false;
     ep_h5_attr_text(g, "name", ax->a.name, sizeof ax->a.name);
     ep_h5_attr_text(g, "units", ax->a.unit, sizeof ax->a.unit);
     ep_h5_attr_text(g, "_type", type, sizeof type);
@@ -108,11 +108,11 @@ static bool read_axis(hid_t exp, int k, size_t dim, struct ep_raw_axis *ax, char
         return read_vector_axis(g, dim, &ax->a, why);
     }
     if (!axis_number(g, "size", &size, &has) || size != (double)dim)
-        return snprintf(why, WHY, "axis '%s' (axis-%d): its size is %g but the data have %zu", ax->a.name, k, size, dim), false;
+        return snprintf(why, WHY, "axis '%s' (axis-%d): its size is %g but the data have %zu: load it in HyperSpy and save it again", ax->a.name, k, size, dim), false;
     if (!axis_number(g, "offset", &ax->a.offset, &has))
-        return snprintf(why, WHY, "axis '%s' (axis-%d): its offset is not a finite number", ax->a.name, k), false;
+        return snprintf(why, WHY, "axis '%s' (axis-%d): its offset is not a finite number: calibrate it in HyperSpy and save it again", ax->a.name, k), false;
     if (!axis_number(g, "scale", &ax->a.scale, &ax->has_scale) || ax->a.scale == 0)
-        return snprintf(why, WHY, "axis '%s' (axis-%d): its scale must be a finite number other than 0", ax->a.name, k), false;
+        return snprintf(why, WHY, "axis '%s' (axis-%d): its scale must be a finite number other than 0: calibrate it in HyperSpy and save it again", ax->a.name, k), false;
     if (ax->a.offset == 0) ax->a.offset = 0; /* -0 */
     return true;
 }

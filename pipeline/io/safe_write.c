@@ -103,6 +103,35 @@ static ep_status create_temp(const char *folder, const char *base, struct ep_tem
     return ep_fail(e, EP_E_OUTPUT, "can't write %s: the folder is full of temporary files", t->path);
 }
 
+/* What a rename must never remove. */
+static ep_status refuse_special(const char *path, const struct stat *st, struct ep_err *e)
+{
+    if (S_ISDIR(st->st_mode))
+        return ep_fail(e, EP_E_OUTPUT, "can't write %s: it is a folder", path);
+    if (!S_ISREG(st->st_mode))
+        return ep_fail(e, EP_E_OUTPUT, "can't write %s: it is a pipe or a device, not a file", path);
+    return EP_OK;
+}
+
+ep_status ep_may_replace(const char *path, struct ep_err *e)
+{
+    struct stat st;
+    char head[4096]; /* our mark is the first attribute of the root: a damaged result still has it, mostly */
+    if (stat(path, &st) != 0)
+        return EP_OK; /* nothing there, or nothing that can be reached: the writer will say */
+    if (refuse_special(path, &st, e) != EP_OK)
+        return e->code;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    ssize_t n = fd < 0 ? -1 : pread(fd, head, sizeof head, 0);
+    if (fd >= 0)
+        close(fd);
+    if (n < 0)
+        return ep_fail(e, EP_E_OUTPUT, "can't write %s: there is a file that can't be read: %s", path, strerror(errno));
+    if (n == 0 || memmem(head, (size_t)n, "eelpipe_layout", 14))
+        return EP_OK;
+    return ep_fail(e, EP_E_OUTPUT, "can't write %s: there is a file that eelpipe has not made: move it away, or write elsewhere", path);
+}
+
 ep_status ep_temp_open(const char *path, struct ep_temp *t, struct ep_err *e)
 {
     *t = (struct ep_temp){NULL, NULL, -1};
@@ -113,8 +142,8 @@ ep_status ep_temp_open(const char *path, struct ep_temp *t, struct ep_err *e)
         return ep_fail(e, EP_E_OUTPUT, "can't write \"%s\": this names a folder, not a file", path);
     if (strlen(base) > NAME_MAX)
         return ep_fail(e, EP_E_OUTPUT, "can't write %s: %s", path, strerror(ENAMETOOLONG));
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-        return ep_fail(e, EP_E_OUTPUT, "can't write %s: it is a folder", path);
+    if (stat(path, &st) == 0 && refuse_special(path, &st, e) != EP_OK)
+        return e->code;
 
     char *folder = folder_of(path);
     ep_status status = ep_make_folders(folder, e);

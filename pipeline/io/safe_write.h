@@ -7,6 +7,9 @@
  * ep_sweep_temporaries() of a living owner even where process numbers mean nothing (containers on one host). */
 struct ep_temp { char *path, *tmp; int fd; };
 
+/* Whether a result may be put there: where nothing is, where a result of ours is (whole or damaged), where an empty file is.
+ * EP_E_OUTPUT: what is there is not ours to replace. */
+ep_status ep_may_replace(const char *path, struct ep_err *e);
 /* Makes the folders and the (empty) temporary file. On failure *t is empty: {NULL, NULL, -1}. */
 ep_status ep_temp_open(const char *path, struct ep_temp *t, struct ep_err *e);
 /* Syncs, renames, syncs the folder. Empties *t whatever happens; on failure the temporary file is gone. */

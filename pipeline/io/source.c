@@ -204,18 +204,14 @@ static ep_status read_slab(struct ep_source *s, const struct ep_box *x, const st
 {
     hsize_t start[EP_MAX_AXES], count[EP_MAX_AXES];
     size_t lo[EP_NCANON] = {p->t, p->y0, x->lo[EP_X], x->lo[EP_E]}, size[EP_NCANON];
-    part_size(x, p, size);
+    size_t n = part_size(x, p, size);
     for (int c = 0; c < EP_NCANON; c++) {
         if (s->dim[c] < 0) continue;
         start[s->dim[c]] = lo[c];
         count[s->dim[c]] = size[c];
     }
-    EP_AUTO_HID file = H5Dget_space(s->st.set);
-    EP_AUTO_HID mem = H5Screate_simple(s->st.rank, count, NULL);
-    if (file < 0 || mem < 0 || H5Sselect_hyperslab(file, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
-        H5Dread(s->st.set, s->st.as_native ? s->st.type : s->st.native, mem, file, H5P_DEFAULT, to) < 0)
-        return damaged(s, "a part of the data can't be read", e);
-    return EP_OK;
+    if (s->apart) return ep_src_apart_read(s, start, count, n * s->st.esize, to, e);
+    return ep_src_slab(s, start, count, to) ? damaged(s, "a part of the data can't be read", e) : EP_OK;
 }
 
 /* All parts of a box one after the other into piece->raw. */
@@ -355,6 +351,7 @@ ep_status ep_source_open(struct ep_file *f, size_t i, struct ep_source **out, st
         ep_src_geometry(s);
         if (s->st.direct) s->at = ep_store_addresses(f, &s->st);
         st = ep_src_carry_open(s, e);
+        if (st == EP_OK) st = ep_src_apart_start(s, e);
     }
     if (st != EP_OK) {
         ep_source_close(s);
@@ -377,9 +374,16 @@ ep_status ep_source_memory(const struct ep_signal *sig, struct ep_source **out, 
     return EP_OK;
 }
 
+size_t ep_source_chunk_bytes(const struct ep_source *s)
+{
+    bool piecewise = s->mem || !ep_src_chunked(s) || (s->st.direct && s->st.nfilter == 0);
+    return piecewise ? 0 : s->st.chunk_bytes;
+}
+
 void ep_source_close(struct ep_source *s)
 {
     if (!s) return;
+    ep_src_apart_end(s);
     while (s->pool) {
         struct ep_scratch *w = s->pool;
         s->pool = w->next;

@@ -37,7 +37,16 @@ struct ep_source {
     struct ep_src_hash *hash;      /* NULL: nobody asked for it */
     pthread_mutex_t lock;          /* of pool */
     struct ep_scratch *pool;
+    pid_t apart;                   /* the process that reads through HDF5 for us; 0: none */
+    int apart_to, apart_from;
 };
+
+/* source_apart.c: values behind filters that are not ours come from a process of their own. */
+ep_status ep_src_apart_start(struct ep_source *s, struct ep_err *e); /* nothing to do if there are none */
+ep_status ep_src_apart_read(struct ep_source *s, const hsize_t *start, const hsize_t *count, size_t bytes, void *to, struct ep_err *e);
+void ep_src_apart_end(struct ep_source *s);
+/* The values of a slab, by HDF5 in this process. */
+ep_status ep_src_slab(const struct ep_source *s, const hsize_t *start, const hsize_t *count, void *to);
 
 #define EP_BOUNCE_BYTES ((size_t)256 << 10) /* read at a time on the way to somewhere else: stays in the second cache */
 

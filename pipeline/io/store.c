@@ -10,6 +10,9 @@
 #define MAX_CHUNK_BYTES ((size_t)1 << 30)
 #define MAX_FILTERS 16
 #define FILTER_LZF 32000
+/* Deflate packs a thousand to one at best. What claims more than this of its file, and is large, is not worth an hour. */
+#define CLAIM_FREE ((size_t)64 << 30)
+#define CLAIM_RATIO 2000
 
 /* ---- types ---- */
 
@@ -50,6 +53,32 @@ static hid_t native_of(enum ep_dtype t)
     return H5T_NATIVE_DOUBLE;
 }
 
+/* What is wrong with a shape that can't be a signal's. */
+static bool odd_shape(hid_t set, char *why, size_t cap)
+{
+    hsize_t d[H5S_MAX_RANK];
+    EP_AUTO_HID space = H5Dget_space(set);
+    int rank = space < 0 ? -1 : H5Sget_simple_extent_dims(space, d, NULL);
+    if (rank < 1) return snprintf(why, cap, "its data are %s", rank ? "of no shape" : "empty, or a single number"), false;
+    for (int k = 0; k < rank; k++)
+        if (!d[k]) return snprintf(why, cap, "its data are empty: dimension %d has size 0", k), false;
+    if (rank > EP_MAX_AXES) return snprintf(why, cap, "its data have %d dimensions; at most %d are supported", rank, EP_MAX_AXES), false;
+    return snprintf(why, cap, "its data claim to hold more values than there can be: damaged file"), false;
+}
+
+/* Values in other files: they may be gone (HDF5 then gives zeros), may be any file of this computer, and no fingerprint of
+ * this file tells when they change. */
+static bool elsewhere(hid_t set, char *why, size_t cap)
+{
+    EP_AUTO_HID dcpl = H5Dget_create_plist(set);
+    bool external = dcpl >= 0 && H5Pget_external_count(dcpl) != 0;
+    if (dcpl < 0) return snprintf(why, cap, "its dataset can't be opened"), true;
+    if (!external && H5Pget_layout(dcpl) != H5D_VIRTUAL) return false;
+    snprintf(why, cap, "its values lie in other files (%s), which are not followed: save a copy that holds them itself (load and save it "
+             "in HyperSpy, or h5repack)", external ? "external storage" : "a virtual dataset");
+    return true;
+}
+
 bool ep_item_dataset(struct ep_file *f, struct ep_item *it, const char *data_path, bool *foreign, char *why, size_t cap)
 {
     EP_AUTO_HID set = ep_h5_dataset(f->id, data_path);
@@ -67,10 +96,14 @@ bool ep_item_dataset(struct ep_file *f, struct ep_item *it, const char *data_pat
     }
     EP_AUTO_HID type = H5Dget_type(set);
     if (type < 0 || !dtype_of(type, &it->d.dtype, why, cap)) return false;
-    if (!ep_h5_dims(set, EP_MAX_AXES, &it->rank, it->dim, &total)) {
-        snprintf(why, cap, "its data are empty, a single number, or have more than %d dimensions", EP_MAX_AXES);
+    if (!ep_h5_dims(set, EP_MAX_AXES, &it->rank, it->dim, &total)) return odd_shape(set, why, cap);
+    *foreign = false;
+    if (elsewhere(set, why, cap)) return false;
+    if (total > CLAIM_FREE / ep_dtype_size(it->d.dtype) && total / CLAIM_RATIO > f->bytes / ep_dtype_size(it->d.dtype)) {
+        snprintf(why, cap, "it claims to hold %zu values, but the file has only %zu bytes: damaged, or hardly any of it was ever written", total, f->bytes);
         return false;
     }
+    *foreign = true;
     it->data = ep_xstrdup(data_path);
     return true;
 }
@@ -119,6 +152,7 @@ static ep_status look_at_filters(const struct ep_file *f, const char *path, hid_
         else if (id == H5Z_FILTER_FLETCHER32 && s->fletcher < 0) s->fletcher = i;
         else ours = false;
         s->direct = s->direct && ours;
+        s->foreign = s->foreign || !ours;
     }
     if (missing >= 0 && !(missing == FILTER_LZF && s->direct)) return missing_filter(f, path, missing, missing_name, e);
     return EP_OK;

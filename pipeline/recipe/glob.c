@@ -241,13 +241,34 @@ static const char *folder_looked_in(const struct walk *w, struct ep_arena *a)
     return last;
 }
 
+/* What there is instead of the file of a path without placeholders; NULL: nothing. */
+static const char *plain_why(const struct ep_recipe *r, const struct walk *w, struct ep_arena *a)
+{
+    struct stat st;
+    struct ep_str b = {0};
+    for (size_t i = 0; i < w->t.n; i++) {
+        if (w->t.v[i].holes) {
+            ep_str_free(&b);
+            return NULL;
+        }
+        ep_str_addf(&b, "%s%s", i || w->t.absolute ? "/" : "", w->t.v[i].v[0].text);
+    }
+    const char *path = ep_arena_strdup(a, b.s ? b.s : ""), *full = ep_path_join(a, r->folder, path);
+    ep_str_free(&b);
+    if (!stat(full, &st)) return ep_arena_printf(a, "%s is a folder, not a file", full);
+    int error = errno;
+    if (!lstat(full, &st) && S_ISLNK(st.st_mode)) return ep_arena_printf(a, "%s is a link to a file that is not there", full);
+    return error == ENOENT ? NULL : ep_arena_printf(a, "%s: %s", full, strerror(error));
+}
+
 const char *ep_glob_why(const struct ep_recipe *r, size_t input, struct ep_arena *a)
 {
     struct walk w;
     struct ep_diag nowhere = {0};
     const char *path = r->inputs[input].path, *why = "";
     if (path && start(&w, r, input, a, &nowhere)) {
-        why = ep_arena_printf(a, "no file fits %s (looked in %s)", path, folder_looked_in(&w, a));
+        why = plain_why(r, &w, a);
+        if (!why) why = ep_arena_printf(a, "no file fits %s (looked in %s)", path, folder_looked_in(&w, a));
         w.lenient = true;
         walk_folder(&w, 0, w.t.absolute ? "/" : "");
         if (w.n) qsort_r(w.v, w.n, sizeof *w.v, compare_paths, (void *)r);

@@ -4,13 +4,15 @@
 #include "pipeline/recipe/recipe.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "pipeline/recipe/parts.h"
 
-enum { VERSION = 1, MOST_FILE = 64 << 20 };
+enum { VERSION = 1, MOST_FILE = 16 << 20 };
 
 static const char *const TOP_KEYS[] = {"eelpipe", "elements", "inputs", "coordinates", "output",
                                        "overrides", "runs", "steps", NULL};
@@ -25,9 +27,12 @@ static const char *const ELEMENTS[] = {
 bool ep_read_file(struct ep_arena *a, const char *path, struct ep_pos pos, const char *what, char **text, size_t *n,
                   struct ep_diag *d)
 {
-    FILE *f = fopen(path, "rb");
+    /* Not waiting for the writer of a pipe that has none; one that has (<(...) of a shell) is read to its end. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    FILE *f = fd < 0 || fcntl(fd, F_SETFL, O_RDONLY) ? NULL : fdopen(fd, "rb");
     if (!f) {
         ep_diag_error(d, pos, "%s %s can't be opened: %s", what, path, strerror(errno));
+        if (fd >= 0) close(fd);
         return false;
     }
     struct ep_str b = {0};
@@ -43,11 +48,14 @@ bool ep_read_file(struct ep_arena *a, const char *path, struct ep_pos pos, const
     else if (long_file)
         ep_diag_error(d, pos, "%s %s is longer than %d MiB: is it the right file?", what, path,
                       MOST_FILE >> 20);
-    *n = b.n;
-    *text = ep_arena_alloc(a, b.n + 1);
-    memcpy(*text, b.s, b.n);
+    bool ok = !failed && !long_file;
+    if (ok) {
+        *n = b.n;
+        *text = ep_arena_alloc(a, b.n + 1);
+        memcpy(*text, b.s, b.n);
+    }
     ep_str_free(&b);
-    return !failed && !long_file;
+    return ok;
 }
 
 static void read_version(struct ep_reader *b)

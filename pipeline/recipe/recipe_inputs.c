@@ -60,7 +60,8 @@ static void add_placeholders(struct ep_reader *b, const char *path, struct ep_po
 {
     for (const char *c = strchr(path, '{'); c; c = strchr(c + 1, '{')) {
         size_t n = strcspn(c + 1, "{}");
-        if (c[1 + n] == '}' && ep_name_ok(c + 1, n)) add_coord(b, ep_arena_strndup(b->a, c + 1, n), pos);
+        if (c[1] == '{') c++; /* a brace in a name */
+        else if (c[1 + n] == '}' && ep_name_ok(c + 1, n)) add_coord(b, ep_arena_strndup(b->a, c + 1, n), pos);
     }
 }
 

@@ -4,7 +4,7 @@
 #include "pipeline/recipe/parts.h"
 #include "stages/registry.h"
 
-enum { MOST_STEPS = 1000 };   /* far beyond any figure; keeps the walk over what feeds what shallow */
+enum { MOST_NAME = 200, MOST_STEPS = 1000 };   /* far beyond any figure; keeps the walk over what feeds what shallow */
 
 const char *const ep_step_keys[] = {"stage", "input", "at", "over", "repeat", "keep", "relative_to", NULL};
 
@@ -270,7 +270,9 @@ void ep_read_steps(struct ep_reader *b)
         struct ep_step *s = &b->r->steps[i];
         *s = (struct ep_step){
             .name = v->keys[i], .pos = v->key_pos[i], .val = v->items[i], .repeat = -1, .level_of_text = i};
-        if (!ep_name_ok(s->name, strlen(s->name)))
+        if (strlen(s->name) > MOST_NAME)
+            ep_diag_error(b->d, s->pos, "step %.40s...: a name has at most %d characters (it becomes a file name)", s->name, MOST_NAME);
+        else if (!ep_name_ok(s->name, strlen(s->name)))
             ep_diag_error(b->d, s->pos,
                           "step '%s': a name is a letter, then letters, digits and _ (it becomes a file name)",
                           s->name);

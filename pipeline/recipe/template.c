@@ -1,4 +1,4 @@
-/* Path templates: "data/{sample}/{temperature}C.hspy". */
+/* Path templates: "data/{sample}/{temperature}C.hspy"; {{ and }} are braces that stand in a name themselves. */
 #include <string.h>
 
 #include "pipeline/recipe/parts.h"
@@ -17,6 +17,21 @@ static void add_piece(struct scan *s, const char *text, size_t n, bool hole)
     if (!c->v) c->v = EP_ARENA_ARRAY(s->a, struct ep_piece, s->cap);
     c->v[c->n++] = (struct ep_piece){ep_arena_strndup(s->a, text, n), hole};
     c->holes |= hole;
+}
+
+/* Literal text up to the next placeholder or slash, doubled braces made single. Returns where it ends. */
+static const char *read_literal(struct scan *s, const char *c)
+{
+    struct ep_str b = {0};
+    while (*c && *c != '/') {
+        bool brace = *c == '{' || *c == '}';
+        if (brace && c[1] != *c) break;
+        ep_str_addn(&b, c, 1);
+        c += brace ? 2 : 1;
+    }
+    add_piece(s, b.s, b.n, false);
+    ep_str_free(&b);
+    return c;
 }
 
 static bool read_hole(struct scan *s, const char *at, size_t n, struct ep_pos pos, const char *what, struct ep_diag *d)
@@ -65,7 +80,7 @@ bool ep_template_parse(struct ep_arena *a, const char *text, struct ep_pos pos, 
         if (*c == '/') {
             if (last_component(&s)->n) s.n++;
             c++;
-        } else if (*c == '{') {
+        } else if (*c == '{' && c[1] != '{') {
             size_t n = strcspn(c + 1, "{}");
             if (c[1 + n] != '}') {
                 ep_diag_error(d, pos, "%s: a { in the path is not closed", what);
@@ -73,13 +88,11 @@ bool ep_template_parse(struct ep_arena *a, const char *text, struct ep_pos pos, 
             }
             if (!read_hole(&s, c + 1, n, pos, what, d)) good = false;
             c += n + 2;
-        } else if (*c == '}') {
+        } else if (*c == '}' && c[1] != '}') {
             ep_diag_error(d, pos, "%s: a } in the path has no {", what);
             return false;
         } else {
-            size_t n = strcspn(c, "/{}");
-            add_piece(&s, c, n, false);
-            c += n;
+            c = read_literal(&s, c);
         }
     }
     if (s.n && !last_component(&s)->n) s.n--;

@@ -1,0 +1,510 @@
+/* Both maps are smoothed with one Gaussian: then values between pixels need no interpolation whose noise depends on the place
+ * (which draws shifts towards half pixels), and maps of other pixel sizes are compared alike.
+ *
+ * With A = S + n_A, B = S(. - shift)/scale + n_B and white noise of densities N = variance times pixel area, the shift s solves
+ *     integral grad B (A - offset - scale B) = 0,
+ * and from it
+ *     Cov(s) = H^-1 V H^-1,  H = scale * integral grad A grad B',
+ *     V = integral (N_A + scale^2 N_B) scale grad A2 grad B2' + scale^2 area N_A N_B/(32 pi w^4),
+ * A2, B2 being smoothed once more (width w sqrt 2); the second term is noise on noise. Products of gradients of the two maps are
+ * free of the noise that a map's own gradient squared holds: a direction in which nothing is seen gives H = 0 within its error
+ * (area N_A N_B 3/(128 pi w^6))^(1/2), not a false certainty. The method is that of Lucas and Kanade (Proc. 7th Int. Joint Conf.
+ * Artif. Intell. (1981) 674) with these products; the bound on shifts: D. Robinson and P. Milanfar, IEEE Trans. Image Process. 13
+ * (2004) 1185.
+ */
+#include "pipeline/numerics/image_shift.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PI 3.14159265358979323846
+#define INSIDE 0.97                /* two standard deviations from the border */
+
+/* ---- Gaussian averages ---- */
+
+/* Weights of im's rows (or columns) around one place of the grid. */
+struct taps { long first; size_t n; double *k, *dk, sum; };
+
+static size_t taps_max(double h, double width)
+{
+    return 2 * (size_t)ceil(4 * width / fabs(h)) + 2;
+}
+
+static void make_taps(double at, double y0, double h, size_t n, double width, struct taps *t)
+{
+    double reach = 4 * width / fabs(h), c = (at - y0) / h;
+    t->n = 0;
+    t->sum = 0;
+    if (!(c + reach >= 0 && c - reach <= (double)n - 1)) return;
+    double lo = fmax(0, ceil(c - reach)), hi = fmin((double)n - 1, floor(c + reach));
+    t->first = (long)lo;
+    for (double i = lo; i <= hi; i += 1) {
+        double u = (y0 + i * h - at) / width, g = exp(-0.5 * u * u) * fabs(h) / (width * sqrt(2 * PI));
+        t->k[t->n] = g;
+        t->sum += g;
+        t->dk[t->n++] = g * u / width;      /* derivative by `at` */
+    }
+}
+
+/* One row of the result: sums over rows first, then over columns, of values and of their presence. */
+struct rows { double *v, *m, *vy, *my; };
+
+static void sum_rows(const struct ep_image *im, const struct taps *t, const struct rows *r)
+{
+    size_t nx = im->nx;
+    memset(r->v, 0, 4 * nx * sizeof *r->v);
+    for (size_t k = 0; k < t->n; k++) {
+        const double *z = im->val + ((size_t)t->first + k) * nx;
+        for (size_t j = 0; j < nx; j++) {
+            if (isnan(z[j])) continue;
+            r->v[j] += t->k[k] * z[j];
+            r->m[j] += t->k[k];
+            r->vy[j] += t->dk[k] * z[j];
+            r->my[j] += t->dk[k];
+        }
+    }
+}
+
+struct average { double v, gy, gx; };
+
+static struct average average_at(const struct rows *r, const struct taps *row, const struct taps *t, double inside)
+{
+    double v = 0, m = 0, vy = 0, my = 0, vx = 0, mx = 0;
+    for (size_t k = 0; k < t->n; k++) {
+        size_t j = (size_t)t->first + k;
+        v += t->k[k] * r->v[j];
+        m += t->k[k] * r->m[j];
+        vy += t->k[k] * r->vy[j];
+        my += t->k[k] * r->my[j];
+        vx += t->dk[k] * r->v[j];
+        mx += t->dk[k] * r->m[j];
+    }
+    double whole = row->sum * t->sum;
+    if (!(whole >= inside && m >= 0.8 * whole)) return (struct average){ (double)NAN, (double)NAN, (double)NAN };
+    return (struct average){ v / m, (vy - v / m * my) / m, (vx - v / m * mx) / m };
+}
+
+ep_status ep_image_sample(const struct ep_image *im, const struct ep_image *grid, double dy, double dx, double width, double inside,
+                          double *val, double *gy, double *gx, struct ep_err *e)
+{
+    size_t my = taps_max(im->hy, width), mx = taps_max(im->hx, width);
+    size_t need = 4 * im->nx + 2 * my + 2 * mx * grid->nx;
+    double *room = malloc(need * sizeof *room);
+    struct taps *col = calloc(grid->nx + 1, sizeof *col);
+    if (!room || !col) {
+        free(room);
+        free(col);
+        return ep_fail(e, EP_E_COMPUTE, "no memory for %zu bytes (smoothing a map)", need * sizeof *room);
+    }
+    struct rows r = { room, room + im->nx, room + 2 * im->nx, room + 3 * im->nx };
+    double *next = room + 4 * im->nx;
+    struct taps row = { .k = next, .dk = next + my };
+    next += 2 * my;
+    for (size_t j = 0; j < grid->nx; j++, next += 2 * mx) {
+        col[j].k = next;
+        col[j].dk = next + mx;
+        make_taps(grid->x0 + (double)j * grid->hx + dx, im->x0, im->hx, im->nx, width, &col[j]);
+    }
+    for (size_t i = 0; i < grid->ny; i++) {
+        make_taps(grid->y0 + (double)i * grid->hy + dy, im->y0, im->hy, im->ny, width, &row);
+        sum_rows(im, &row, &r);
+        for (size_t j = 0; j < grid->nx; j++) {
+            struct average a = average_at(&r, &row, &col[j], inside);
+            val[i * grid->nx + j] = a.v;
+            if (gy) gy[i * grid->nx + j] = a.gy;
+            if (gx) gx[i * grid->nx + j] = a.gx;
+        }
+    }
+    free(room);
+    free(col);
+    return EP_OK;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double ep_image_noise(const struct ep_image *im)
+{
+    size_t n = 0, nx = im->nx;
+    double *v = malloc((im->ny * nx + 1) * sizeof *v);
+    if (!v) return NAN;
+    for (size_t i = 0; i < im->ny * nx; i++)
+        if (im->var && isfinite(im->val[i]) && isfinite(im->var[i])) v[n++] = im->var[i];
+    bool differences = n == 0;
+    for (size_t i = 1; differences && i + 1 < im->ny; i++)
+        for (size_t j = 1; j + 1 < nx; j++) {
+            const double *z = im->val + i * nx + j;
+            double d = z[-(ptrdiff_t)nx - 1] - 2 * z[-(ptrdiff_t)nx] + z[-(ptrdiff_t)nx + 1] - 2 * (z[-1] - 2 * z[0] + z[1]) +
+                       z[nx - 1] - 2 * z[nx] + z[nx + 1];
+            if (isfinite(d)) v[n++] = fabs(d);
+        }
+    double m = NAN;
+    if (n > 0) {
+        qsort(v, n, sizeof *v, by_value);
+        m = v[n / 2];
+        if (differences) {
+            m = pow(1.4826 * m / 6, 2);
+        } else {
+            double limit = m > 0 ? 20 * m : INFINITY, sum = 0;
+            size_t k = 0;
+            while (k < n && v[k] <= limit) sum += v[k++];
+            m = sum / (double)k;
+        }
+    }
+    free(v);
+    return m;
+}
+
+/* ---- the first guess ---- */
+
+static double span(size_t n, double h)
+{
+    return (double)n * fabs(h);
+}
+
+/* A grid of square pixels over the field of im. */
+static struct ep_image coarse_grid(const struct ep_image *im, double h)
+{
+    double w = span(im->nx, im->hx), t = span(im->ny, im->hy);
+    struct ep_image g = { .ny = (size_t)fmax(1, floor(t / h)), .nx = (size_t)fmax(1, floor(w / h)), .hy = h, .hx = h };
+    double cy = im->y0 + im->hy * (double)(im->ny - 1) / 2, cx = im->x0 + im->hx * (double)(im->nx - 1) / 2;
+    g.y0 = cy - h * (double)(g.ny - 1) / 2;
+    g.x0 = cx - h * (double)(g.nx - 1) / 2;
+    return g;
+}
+
+/* Normalised correlation over the pixels that both have at an offset of whole pixels (J. P. Lewis, Vision Interface (1995) 120). */
+static double correlation(const double *a, const struct ep_image *ga, const double *b, const struct ep_image *gb, long di, long dj,
+                          double *n)
+{
+    double s = 0, sa = 0, sb = 0, aa = 0, bb = 0, ab = 0;
+    for (long i = di < 0 ? -di : 0; i < (long)ga->ny && i + di < (long)gb->ny; i++)
+        for (long j = dj < 0 ? -dj : 0; j < (long)ga->nx && j + dj < (long)gb->nx; j++) {
+            double x = a[(size_t)i * ga->nx + (size_t)j], y = b[(size_t)(i + di) * gb->nx + (size_t)(j + dj)];
+            if (isnan(x) || isnan(y)) continue;
+            s += 1;
+            sa += x;
+            sb += y;
+            aa += x * x;
+            bb += y * y;
+            ab += x * y;
+        }
+    *n = s;
+    if (s < 4) return -1;
+    double va = aa - sa * sa / s, vb = bb - sb * sb / s, c = ab - sa * sb / s;
+    return va > 1e-12 * aa && vb > 1e-12 * bb ? c / sqrt(va * vb) : -1;
+}
+
+static size_t finite_count(const double *v, size_t n)
+{
+    size_t k = 0;
+    for (size_t i = 0; i < n; i++) k += isfinite(v[i]) != 0;
+    return k;
+}
+
+/* All shifts on a grid of spacing h within `reach` of (*y, *x); at least a third of the smaller map must overlap. Where many shifts
+ * are as good, the smaller one. */
+static ep_status search(const struct ep_image *a, const struct ep_image *b, double h, double reach, double max_shift, double *y, double *x,
+                        struct ep_err *e)
+{
+    struct ep_image ga = coarse_grid(a, h), gb = coarse_grid(b, h);
+    size_t na = ga.ny * ga.nx, nb = gb.ny * gb.nx;
+    double *va = malloc((na + nb) * sizeof *va), *vb = va + na;
+    if (!va) return ep_fail(e, EP_E_COMPUTE, "no memory for %zu bytes (registering)", (na + nb) * sizeof *va);
+    ep_status st = ep_image_sample(a, &ga, 0, 0, 0.7 * h, 0.8, va, NULL, NULL, e);
+    if (!st) st = ep_image_sample(b, &gb, 0, 0, 0.7 * h, 0.8, vb, NULL, NULL, e);
+    size_t fa = st ? 0 : finite_count(va, na), fb = st ? 0 : finite_count(vb, nb);
+    double best = -INFINITY, fewest = (double)(fa < fb ? fa : fb) / 3, sy = *y, sx = *x;
+    /* Pixel (i, j) of ga over pixel (i + di, j + dj) of gb is the shift gb.y0 - ga.y0 + di h. */
+    double oy = gb.y0 - ga.y0, ox = gb.x0 - ga.x0;
+    long i0 = lround((*y - oy) / h), j0 = lround((*x - ox) / h), r = (long)ceil(reach / h);
+    for (long di = i0 - r; di <= i0 + r && !st; di++)
+        for (long dj = j0 - r; dj <= j0 + r; dj++) {
+            double ty = oy + (double)di * h, tx = ox + (double)dj * h, n, far = hypot(ty, tx) / (max_shift + h);
+            if (far > 1) continue;
+            double c = correlation(va, &ga, vb, &gb, di, dj, &n);
+            if (n < fewest || c <= -1 || c - 0.05 * far * far <= best) continue;
+            best = c - 0.05 * far * far;
+            sy = ty;
+            sx = tx;
+        }
+    free(va);
+    if (!st && best == -INFINITY)
+        return ep_fail(e, EP_E_COMPUTE, "the two maps do not overlap by a third within a shift of %g nm, or one of them is flat", max_shift);
+    *y = sy;
+    *x = sx;
+    return st;
+}
+
+static double pixel(const struct ep_image *a, const struct ep_image *b)
+{
+    return fmax(fmax(fabs(a->hy), fabs(a->hx)), fmax(fabs(b->hy), fabs(b->hx)));
+}
+
+static ep_status first_guess(const struct ep_image *a, const struct ep_image *b, double max_shift, double *y, double *x, struct ep_err *e)
+{
+    double h = pixel(a, b), field = fmax(fmax(span(a->ny, a->hy), span(a->nx, a->hx)), fmax(span(b->ny, b->hy), span(b->nx, b->hx)));
+    double coarse = h;
+    while (field / coarse > 40) coarse *= 2;
+    *y = *x = 0;
+    ep_status st = search(a, b, coarse, max_shift, max_shift, y, x, e);
+    for (double k = coarse / 2; !st && k >= 0.99 * h; k /= 2) st = search(a, b, k, 2.5 * k, max_shift, y, x, e);
+    return st;
+}
+
+/* ---- refinement ---- */
+
+struct level {
+    const struct ep_image *a, *b;
+    double width, na, nb;              /* noise: variance times pixel area */
+    double *va, *gay, *gax, *vb, *gby, *gbx;    /* on a's grid; b's at the shift */
+    size_t n;
+    double area;                       /* of one pixel of a */
+    double offset, scale, h[3], g[2], chi2, compared;
+};
+
+/* Intensities: a = offset + scale b, the scale free of b's noise (what smoothing leaves of it: N/(4 pi w^2)). */
+static bool match_intensity(struct level *l)
+{
+    double n = 0, sa = 0, sb = 0, bb = 0, ab = 0, aa = 0;
+    for (size_t i = 0; i < l->n; i++) {
+        if (isnan(l->va[i]) || isnan(l->vb[i])) continue;
+        n += 1;
+        sa += l->va[i];
+        sb += l->vb[i];
+    }
+    if (n < 9) return false;
+    sa /= n;
+    sb /= n;
+    for (size_t i = 0; i < l->n; i++) {
+        if (isnan(l->va[i]) || isnan(l->vb[i])) continue;
+        double x = l->va[i] - sa, y = l->vb[i] - sb;
+        aa += x * x;
+        bb += y * y;
+        ab += x * y;
+    }
+    double noise = l->nb / (4 * PI * l->width * l->width), var = bb / n - noise;
+    if (var < 0.05 * bb / n) var = 0.05 * bb / n;
+    l->scale = ab / n / var;
+    l->offset = sa - l->scale * sb;
+    l->compared = n;
+    double left = aa / n - 2 * l->scale * ab / n + l->scale * l->scale * bb / n;
+    l->chi2 = left / ((l->na + l->scale * l->scale * l->nb) / (4 * PI * l->width * l->width) + 1e-300);
+    return l->scale > 0;
+}
+
+static void normal_equations(struct level *l)
+{
+    memset(l->h, 0, sizeof l->h);
+    memset(l->g, 0, sizeof l->g);
+    for (size_t i = 0; i < l->n; i++) {
+        if (isnan(l->va[i]) || isnan(l->vb[i])) continue;
+        double r = l->va[i] - l->offset - l->scale * l->vb[i], by = l->gby[i], bx = l->gbx[i];
+        l->g[0] += l->scale * by * r * l->area;
+        l->g[1] += l->scale * bx * r * l->area;
+        l->h[0] += l->scale * l->gay[i] * by * l->area;
+        l->h[1] += l->scale * 0.5 * (l->gay[i] * bx + l->gax[i] * by) * l->area;
+        l->h[2] += l->scale * l->gax[i] * bx * l->area;
+    }
+}
+
+static ep_status evaluate(struct level *l, double y, double x, bool *ok, struct ep_err *e)
+{
+    ep_status st = ep_image_sample(l->b, l->a, y, x, l->width, INSIDE, l->vb, l->gby, l->gbx, e);
+    if (st) return st;
+    *ok = match_intensity(l);
+    if (*ok) normal_equations(l);
+    return EP_OK;
+}
+
+/* Eigenvectors of a symmetric 2 x 2 matrix (yy, yx, xx): val[0] >= val[1], v = the first's (y, x); the other is (x, -y). */
+static void eigen(const double m[3], double val[2], double v[2])
+{
+    double mean = (m[0] + m[2]) / 2, d = hypot((m[2] - m[0]) / 2, m[1]), angle = atan2(2 * m[1], m[2] - m[0]) / 2;
+    val[0] = mean + d;
+    val[1] = mean - d;
+    v[0] = sin(angle);
+    v[1] = cos(angle);
+}
+
+/* Directions in which H stands out of its own noise. */
+static unsigned known_directions(const struct level *l, const double val[2])
+{
+    double w2 = l->width * l->width, area = l->compared * l->area;
+    double noise = l->scale * sqrt(area * l->na * l->nb * 3 / (128 * PI * w2 * w2 * w2));
+    double least = fmax(4 * noise, 1e-4 * val[0]);     /* the latter: what sampling may feign */
+    return val[0] > least ? val[1] > least ? 2 : 1 : 0;
+}
+
+static ep_status no_shift(const struct level *l, struct ep_err *e)
+{
+    return ep_fail(e, EP_E_COMPUTE, "nothing that both maps show determines their shift (they have %g pixels in common)", l->compared);
+}
+
+/* Newton's steps, of at most a pixel, in the directions that are known. */
+static ep_status refine(struct level *l, double *y, double *x, unsigned *known, double v[2], struct ep_err *e)
+{
+    double px = pixel(l->a, l->b), val[2];
+    bool ok;
+    for (int round = 0; round < 60; round++) {
+        ep_status st = evaluate(l, *y, *x, &ok, e);
+        if (st) return st;
+        if (!ok) return no_shift(l, e);
+        eigen(l->h, val, v);
+        *known = known_directions(l, val);
+        if (*known == 0) return no_shift(l, e);
+        double s0 = (v[0] * l->g[0] + v[1] * l->g[1]) / val[0], s1 = (v[1] * l->g[0] - v[0] * l->g[1]) / val[1];
+        if (*known == 1) s1 = -(v[1] * *y - v[0] * *x);       /* nothing is known: none */
+        s0 = fmax(-px, fmin(px, s0));
+        if (*known == 2) s1 = fmax(-px, fmin(px, s1));
+        *y += s0 * v[0] + s1 * v[1];
+        *x += s0 * v[1] - s1 * v[0];
+        if (fabs(s0) < 1e-5 * px && fabs(s1) < 1e-5 * px) return EP_OK;
+    }
+    return EP_OK;      /* noise on noise may leave the last digits in motion */
+}
+
+/* Noise densities around the pixels of a: from each map's variances, else the mean. */
+static ep_status local_noise(const struct level *l, const struct ep_image *im, double y, double x, double mean, double *out, struct ep_err *e)
+{
+    struct ep_image var = *im;
+    var.val = im->var;
+    ep_status st = im->var ? ep_image_sample(&var, l->a, y, x, l->width, INSIDE, out, NULL, NULL, e) : EP_OK;
+    for (size_t i = 0; i < l->n && !st; i++) out[i] = im->var && isfinite(out[i]) ? out[i] * fabs(im->hy * im->hx) : mean;
+    return st;
+}
+
+/* V of the head of this file, from the maps smoothed once more. */
+static ep_status noise_matrix(struct level *l, double y, double x, double v[3], struct ep_err *e)
+{
+    double twice = l->width * sqrt(2), w4 = pow(l->width, 4), s = l->scale;
+    double *na = malloc(2 * (l->n + 1) * sizeof *na), *nb = na + l->n;
+    v[0] = v[1] = v[2] = 0;
+    if (!na) return ep_fail(e, EP_E_COMPUTE, "no memory for %zu bytes (registering)", 2 * l->n * sizeof *na);
+    ep_status st = ep_image_sample(l->a, l->a, 0, 0, twice, INSIDE, l->va, l->gay, l->gax, e);
+    if (!st) st = ep_image_sample(l->b, l->a, y, x, twice, INSIDE, l->vb, l->gby, l->gbx, e);
+    if (!st) st = local_noise(l, l->a, 0, 0, l->na, na, e);
+    if (!st) st = local_noise(l, l->b, y, x, l->nb, nb, e);
+    v[0] = v[2] = s * s * l->compared * l->area * l->na * l->nb / (32 * PI * w4);
+    for (size_t i = 0; i < l->n && !st; i++) {
+        if (isnan(l->va[i]) || isnan(l->vb[i])) continue;
+        double n = (na[i] + s * s * nb[i]) * s * l->area;
+        v[0] += n * l->gay[i] * l->gby[i];
+        v[1] += n * 0.5 * (l->gay[i] * l->gbx[i] + l->gax[i] * l->gby[i]);
+        v[2] += n * l->gax[i] * l->gbx[i];
+    }
+    free(na);
+    return st;
+}
+
+static double quadratic(const double m[3], const double u[2], const double w[2])
+{
+    return m[0] * u[0] * w[0] + m[1] * (u[0] * w[1] + u[1] * w[0]) + m[2] * u[1] * w[1];
+}
+
+static void uncertainty(const struct level *l, const double v[3], const double dir[2], struct ep_shift *out)
+{
+    double e1[2] = { dir[0], dir[1] }, e2[2] = { dir[1], -dir[0] }, val[2], unused[2], px = pixel(l->a, l->b);
+    double more = fmax(1, l->chi2);
+    eigen(l->h, val, unused);
+    out->var_along = more * fmax(0, quadratic(v, e1, e1)) / (val[0] * val[0]);
+    out->var_across = INFINITY;
+    double cross = 0;
+    if (out->known == 2) {
+        out->var_across = more * fmax(0, quadratic(v, e2, e2)) / (val[1] * val[1]);
+        cross = more * quadratic(v, e1, e2) / (val[0] * val[1]);
+        if (!(out->var_across < 4 * px * px)) {                 /* beyond what a linear estimate can say */
+            out->known = 1;
+            out->var_across = INFINITY;
+        }
+    }
+    const double tilt = 0.01;                                   /* below it a direction counts as an axis */
+    bool open = out->known < 2;
+    double across = open ? 0 : out->var_across;
+    out->var_y = open && fabs(e2[0]) > tilt ? INFINITY : e1[0] * e1[0] * out->var_along + e2[0] * e2[0] * across + 2 * e1[0] * e2[0] * cross;
+    out->var_x = open && fabs(e2[1]) > tilt ? INFINITY : e1[1] * e1[1] * out->var_along + e2[1] * e2[1] * across + 2 * e1[1] * e2[1] * cross;
+    out->cov = e1[0] * e1[1] * out->var_along + e2[0] * e2[1] * across + (e1[0] * e2[1] + e1[1] * e2[0]) * cross;
+    if (open && fabs(e2[0]) > tilt && fabs(e2[1]) > tilt) out->cov = NAN;
+}
+
+static ep_status shift_at(struct level *l, double max_shift, struct ep_shift *out, double *residual, struct ep_err *e)
+{
+    double y, x, dir[2], v[3];
+    bool ok;
+    ep_status st = first_guess(l->a, l->b, max_shift, &y, &x, e);
+    if (!st) st = ep_image_sample(l->a, l->a, 0, 0, l->width, INSIDE, l->va, l->gay, l->gax, e);
+    if (!st) st = refine(l, &y, &x, &out->known, dir, e);
+    if (!st) st = evaluate(l, y, x, &ok, e);
+    if (st) return st;
+    if (!ok) return no_shift(l, e);
+    for (size_t i = 0; residual && i < l->n; i++) residual[i] = l->va[i] - l->offset - l->scale * l->vb[i];
+    st = noise_matrix(l, y, x, v, e);
+    if (st) return st;
+    if (dir[0] + dir[1] < 0) {
+        dir[0] = -dir[0];
+        dir[1] = -dir[1];
+    }
+    uncertainty(l, v, dir, out);
+    out->ny = dir[0];
+    out->nx = dir[1];
+    out->along = y * dir[0] + x * dir[1];
+    out->across = y * dir[1] - x * dir[0];
+    if (out->known == 1) {
+        out->across = 0;
+        y = out->along * dir[0];
+        x = out->along * dir[1];
+    }
+    out->y = y;
+    out->x = x;
+    out->offset = l->offset;
+    out->scale = l->scale;
+    out->chi2 = l->chi2;
+    out->compared = (size_t)l->compared;
+    return EP_OK;
+}
+
+/* Wider averages show what noise hides: taken where they determine more directions. */
+static ep_status best_width(struct level *l, double max_shift, struct ep_shift *out, double *residual, struct ep_err *e)
+{
+    double *trial = residual ? malloc((l->n + 1) * sizeof *trial) : NULL, start = l->width;
+    if (residual && !trial) return ep_fail(e, EP_E_COMPUTE, "no memory for %zu bytes (registering)", l->n * sizeof *trial);
+    ep_status st = EP_OK, last = EP_OK;
+    struct ep_err why = { 0 };
+    out->known = 0;
+    for (int k = 0; k < 3 && out->known < 2; k++) {
+        struct ep_shift s = { .known = 0 };
+        struct ep_err now = { 0 };
+        l->width = start * (double)(1 << k);
+        last = shift_at(l, max_shift, &s, trial, &now);
+        if (last && k == 0) why = now;
+        if (last || s.known <= out->known) continue;
+        *out = s;
+        if (residual) memcpy(residual, trial, l->n * sizeof *trial);
+    }
+    if (out->known == 0) st = ep_fail(e, why.code ? why.code : EP_E_COMPUTE, "%s", why.msg);
+    free(trial);
+    return st;
+}
+
+ep_status ep_image_shift(const struct ep_image *a, const struct ep_image *b, double max_shift, struct ep_shift *out, double *residual,
+                         struct ep_err *e)
+{
+    size_t n = a->ny * a->nx;
+    memset(out, 0, sizeof *out);
+    double na = ep_image_noise(a), nb = ep_image_noise(b);
+    if (!finite_count(a->val, n) || !finite_count(b->val, b->ny * b->nx))
+        return ep_fail(e, EP_E_COMPUTE, "one of the two maps has no pixel with a value");
+    double *room = malloc(6 * n * sizeof *room);
+    if (!room) return ep_fail(e, EP_E_COMPUTE, "no memory for %zu bytes (registering)", 6 * n * sizeof *room);
+    struct level l = { .a = a, .b = b, .n = n, .area = fabs(a->hy * a->hx), .width = 1.2 * pixel(a, b), .va = room, .gay = room + n,
+                       .gax = room + 2 * n, .vb = room + 3 * n, .gby = room + 4 * n, .gbx = room + 5 * n };
+    l.na = isfinite(na) ? na * l.area : 0;
+    l.nb = isfinite(nb) ? nb * fabs(b->hy * b->hx) : 0;
+    ep_status st = best_width(&l, max_shift, out, residual, e);
+    free(room);
+    return st;
+}
