@@ -230,8 +230,9 @@ struct ep_jump_data ep_jump_window(struct ep_jump_work *w, double p, double q, s
 ep_status ep_jump_sort(struct ep_jump_work *w, double v0, double width, size_t n, size_t *start, struct ep_err *e)
 {
     double *part[] = { w->y, w->x, w->z, w->u, w->v, w->var };
-    size_t *strip = malloc((2 * w->n + 1) * sizeof *strip), *order = strip + w->n;
+    size_t *strip = malloc((2 * w->n + 1) * sizeof *strip);
     if (!strip) return ep_fail(e, EP_E_COMPUTE, "no memory for %zu bytes (a boundary)", 2 * w->n * sizeof *strip);
+    size_t *order = strip + w->n;
     memset(start, 0, (n + 1) * sizeof *start);
     for (size_t i = 0; i < w->n; i++) {
         strip[i] = (size_t)fmin(fmax(0, floor((w->v[i] - v0) / width)), (double)n - 1);
@@ -315,8 +316,8 @@ static ep_status fit_field(struct ep_jump_work *w, struct ep_err *e)
     if (!ok || !(fabs(w->st.rise) > 5 * sqrt(w->st.cov[1][1])))
         return ep_fail(e, EP_E_COMPUTE, "no step of '%s' can be fitted: is the interface in the field?", w->wanted->name);
     if (before < 2 * w->px || after < 2 * w->px || w->st.s > 0.4 * fmin(w->hi - w->lo, before + after))
-        return ep_fail(e, EP_E_COMPUTE, "the step of '%s' has no level on %s side in the field (it is %.3g nm wide, %.3g nm before and %.3g nm "
-                       "after it are in view): is the interface in the field?", w->wanted->name, before < 2 * w->px || after < 2 * w->px ? "one" : "either",
+        return ep_fail(e, EP_E_COMPUTE, "the step of '%s' has no level on %s side in the field (it is %.3g nm wide, %.3g nm "
+                       "before and %.3g nm after it are in view): is the interface in the field?", w->wanted->name, before < 2 * w->px || after < 2 * w->px ? "one" : "either",
                        w->st.s, before, after);
     return EP_OK;
 }

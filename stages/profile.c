@@ -126,7 +126,8 @@ static void declare(struct ep_declare *d)
     }
     if (d->in[PORT_ALONG].n && !d->in[PORT_REGISTER].n)
         ep_declare_same_frame(d, "along", d->in[PORT_ALONG].v[0].label, d->in[PORT_ALONG].v[0].d, label, in, true);
-    if (d->in[PORT_REGISTER].n && !d->in[PORT_ALONG].n) ep_declare_error(d, "register", "register needs along: a drawn line is in the map's own frame");
+    if (d->in[PORT_REGISTER].n && !d->in[PORT_ALONG].n)
+        ep_declare_error(d, "register", "register needs along: a drawn line is in the map's own frame");
     if (d->in[PORT_COVARIANCE].n && !by) ep_declare_error(d, "covariance", "covariance needs normalize");
     if (by && p->statistic == SUM) ep_declare_error(d, "statistic", "a sum divided by normalize is no sum: leave statistic out");
     struct layout l = layout_of(p, in);
@@ -239,13 +240,15 @@ static ep_status find_range(struct plan *q, bool given, struct ep_err *e)
             double reach = fabs(at.gy * q->g.hy) + fabs(at.gx * q->g.hx);
             if (!at.inside) continue;
             if (floor(reach / q->l.bin) + 1 > (double)q->l.nband)
-                return ep_fail(e, EP_E_COMPUTE, "the boundary is more than 60 degrees off its mean direction: distance along one normal means little there");
+                return ep_fail(e, EP_E_COMPUTE, "the boundary is more than 60 degrees off its mean direction: distance along one normal "
+                               "means little there");
             lo = fmin(lo, at.distance - reach / 2);
             hi = fmax(hi, at.distance + reach / 2);
         }
     double k0 = floor(lo / q->l.bin);
     if (!(lo < hi))
-        return ep_fail(e, EP_E_COMPUTE, "no pixel lies %s: do both show the same field?", q->curve ? "beside the boundary" : "within the width of the line");
+        return ep_fail(e, EP_E_COMPUTE, "no pixel lies %s: do both show the same field?",
+                       q->curve ? "beside the boundary" : "within the width of the line");
     if (given) {
         double a = (double)q->l.k0 * q->l.bin, b = a + (double)q->l.n * q->l.bin;
         if (hi <= a || lo >= b)

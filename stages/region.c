@@ -86,7 +86,8 @@ static void declare(struct ep_declare *d)
     if (p->combine == ALONE && in->n > 1) ep_declare_error(d, "input", "%zu maps: say how to combine them (union, intersection, difference)", in->n);
     if (p->combine != ALONE && compare) ep_declare_error(d, "combine", "regions are combined as they are: give above and below in a step of its own");
     if (p->threshold == FRACTION && !compare) ep_declare_error(d, "threshold", "threshold: fraction needs above or below");
-    if (isfinite(p->above) && isfinite(p->below) && p->above >= p->below) ep_declare_error(d, "below", "no value is at least %g and below %g", p->above, p->below);
+    if (isfinite(p->above) && isfinite(p->below) && p->above >= p->below)
+        ep_declare_error(d, "below", "no value is at least %g and below %g", p->above, p->below);
     if (band && !d->in[PORT_DISTANCE].n) ep_declare_error(d, "band", "band needs distance: a map of distances, such as that of an interface step");
     if (!band && d->in[PORT_DISTANCE].n) ep_declare_error(d, "distance", "distance needs band: the distances to keep, as in band: [-5, 0]");
     if (p->combine == ALONE && !compare && !band && !rectangle && p->regrid == NO_REGRID)

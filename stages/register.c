@@ -38,7 +38,8 @@ static void declare(struct ep_declare *d)
 {
     const struct ep_desc *in = ep_declare_input(d, PORT_INPUT), *to = ep_declare_input(d, PORT_TO), *within = ep_declare_input(d, PORT_WITHIN);
     if (!ep_declare_plane(d, "input", in) || !ep_declare_plane(d, "to", to)) return;
-    if (in->nnav != 2 || to->nnav != 2) ep_declare_error(d, in->nnav != 2 ? "input" : "to", "a line scan can't be registered: two dimensions are needed");
+    if (in->nnav != 2 || to->nnav != 2)
+        ep_declare_error(d, in->nnav != 2 ? "input" : "to", "a line scan can't be registered: two dimensions are needed");
     if (strcmp(ep_length_unit(in), ep_length_unit(to)) != 0)
         ep_declare_error(d, "to", "the axes of '%s' are in nm and those of '%s' in no unit of length: give both the same",
                          strcmp(ep_length_unit(in), "nm") == 0 ? d->in[PORT_INPUT].v[0].label : d->in[PORT_TO].v[0].label,
@@ -58,9 +59,10 @@ static void declare(struct ep_declare *d)
 static ep_status image_of(const struct ep_signal *s, const struct ep_signal *within, struct ep_image *g, double **room, struct ep_err *e)
 {
     *g = ep_grid_in_nm(&s->d);
-    double *val = malloc((2 * s->n + 1) * sizeof *val), *var = val + s->n;
+    double *val = malloc((2 * s->n + 1) * sizeof *val);
     *room = val;
     if (!val) return ep_fail(e, EP_E_COMPUTE, "no memory for %zu bytes (a map)", 2 * s->n * sizeof *val);
+    double *var = val + s->n;
     for (size_t i = 0; i < s->n; i++) {
         bool use = !(s->flags && ep_fatal(s->flags[i])) && (!within || ep_mask_has(within, i));
         double sigma = s->sigma32 ? ep_signal_sigma(s, i) : 0;

@@ -164,7 +164,8 @@ static double normal_equations(const struct ep_jump_data *d, const struct ep_jum
     for (size_t i = 0; i < d->n; i++) {
         double x = (d->u[i] - s->p - s->q * d->v[i]) / s->s, f = phi_integral(x);
         double g = fabs(x) > 12 ? 0 : s->rise * 0.3989422804014327 * exp(-0.5 * x * x);
-        double var = by->var[0] + (by->var[1] - by->var[0]) * phi_integral((d->u[i] - by->p - by->q * d->v[i]) / by->s), r = d->z[i] - s->base - s->rise * f, t = fabs(r) / sqrt(var);
+        double side = phi_integral((d->u[i] - by->p - by->q * d->v[i]) / by->s), var = by->var[0] + (by->var[1] - by->var[0]) * side;
+        double r = d->z[i] - s->base - s->rise * f, t = fabs(r) / sqrt(var);
         double w = (t > huber ? huber / t : 1) / var;
         double j[NPAR] = { 1, f, -g / s->s, -g * d->v[i] / s->s, -g * x };
         cost += t > huber ? huber * (2 * t - huber) : t * t;

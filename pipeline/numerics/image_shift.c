@@ -11,6 +11,10 @@
  * (area N_A N_B 3/(128 pi w^6))^(1/2), not a false certainty. The method is that of Lucas and Kanade (Proc. 7th Int. Joint Conf.
  * Artif. Intell. (1981) 674) with these products; the bound on shifts: D. Robinson and P. Milanfar, IEEE Trans. Image Process. 13
  * (2004) 1185.
+ *
+ * Offset and scale are fitted too: of each gradient only what an offset and a scale cannot imitate counts (its part at right angles to 1
+ * and to S), or a wedge would seem to tell the shift. Where more than noise is left, the scatter of the shift between parts of the field
+ * (jackknife: B. Efron and C. Stein, Ann. Stat. 9 (1981) 586) may be wider than the noise says, and stands instead.
  */
 #include "pipeline/numerics/image_shift.h"
 
@@ -20,144 +24,6 @@
 
 #define PI 3.14159265358979323846
 #define INSIDE 0.97                /* two standard deviations from the border */
-
-/* ---- Gaussian averages ---- */
-
-/* Weights of im's rows (or columns) around one place of the grid. */
-struct taps { long first; size_t n; double *k, *dk, sum; };
-
-static size_t taps_max(double h, double width)
-{
-    return 2 * (size_t)ceil(4 * width / fabs(h)) + 2;
-}
-
-static void make_taps(double at, double y0, double h, size_t n, double width, struct taps *t)
-{
-    double reach = 4 * width / fabs(h), c = (at - y0) / h;
-    t->n = 0;
-    t->sum = 0;
-    if (!(c + reach >= 0 && c - reach <= (double)n - 1)) return;
-    double lo = fmax(0, ceil(c - reach)), hi = fmin((double)n - 1, floor(c + reach));
-    t->first = (long)lo;
-    for (double i = lo; i <= hi; i += 1) {
-        double u = (y0 + i * h - at) / width, g = exp(-0.5 * u * u) * fabs(h) / (width * sqrt(2 * PI));
-        t->k[t->n] = g;
-        t->sum += g;
-        t->dk[t->n++] = g * u / width;      /* derivative by `at` */
-    }
-}
-
-/* One row of the result: sums over rows first, then over columns, of values and of their presence. */
-struct rows { double *v, *m, *vy, *my; };
-
-static void sum_rows(const struct ep_image *im, const struct taps *t, const struct rows *r)
-{
-    size_t nx = im->nx;
-    memset(r->v, 0, 4 * nx * sizeof *r->v);
-    for (size_t k = 0; k < t->n; k++) {
-        const double *z = im->val + ((size_t)t->first + k) * nx;
-        for (size_t j = 0; j < nx; j++) {
-            if (isnan(z[j])) continue;
-            r->v[j] += t->k[k] * z[j];
-            r->m[j] += t->k[k];
-            r->vy[j] += t->dk[k] * z[j];
-            r->my[j] += t->dk[k];
-        }
-    }
-}
-
-struct average { double v, gy, gx; };
-
-static struct average average_at(const struct rows *r, const struct taps *row, const struct taps *t, double inside)
-{
-    double v = 0, m = 0, vy = 0, my = 0, vx = 0, mx = 0;
-    for (size_t k = 0; k < t->n; k++) {
-        size_t j = (size_t)t->first + k;
-        v += t->k[k] * r->v[j];
-        m += t->k[k] * r->m[j];
-        vy += t->k[k] * r->vy[j];
-        my += t->k[k] * r->my[j];
-        vx += t->dk[k] * r->v[j];
-        mx += t->dk[k] * r->m[j];
-    }
-    double whole = row->sum * t->sum;
-    if (!(whole >= inside && m >= 0.8 * whole)) return (struct average){ (double)NAN, (double)NAN, (double)NAN };
-    return (struct average){ v / m, (vy - v / m * my) / m, (vx - v / m * mx) / m };
-}
-
-ep_status ep_image_sample(const struct ep_image *im, const struct ep_image *grid, double dy, double dx, double width, double inside,
-                          double *val, double *gy, double *gx, struct ep_err *e)
-{
-    size_t my = taps_max(im->hy, width), mx = taps_max(im->hx, width);
-    size_t need = 4 * im->nx + 2 * my + 2 * mx * grid->nx;
-    double *room = malloc(need * sizeof *room);
-    struct taps *col = calloc(grid->nx + 1, sizeof *col);
-    if (!room || !col) {
-        free(room);
-        free(col);
-        return ep_fail(e, EP_E_COMPUTE, "no memory for %zu bytes (smoothing a map)", need * sizeof *room);
-    }
-    struct rows r = { room, room + im->nx, room + 2 * im->nx, room + 3 * im->nx };
-    double *next = room + 4 * im->nx;
-    struct taps row = { .k = next, .dk = next + my };
-    next += 2 * my;
-    for (size_t j = 0; j < grid->nx; j++, next += 2 * mx) {
-        col[j].k = next;
-        col[j].dk = next + mx;
-        make_taps(grid->x0 + (double)j * grid->hx + dx, im->x0, im->hx, im->nx, width, &col[j]);
-    }
-    for (size_t i = 0; i < grid->ny; i++) {
-        make_taps(grid->y0 + (double)i * grid->hy + dy, im->y0, im->hy, im->ny, width, &row);
-        sum_rows(im, &row, &r);
-        for (size_t j = 0; j < grid->nx; j++) {
-            struct average a = average_at(&r, &row, &col[j], inside);
-            val[i * grid->nx + j] = a.v;
-            if (gy) gy[i * grid->nx + j] = a.gy;
-            if (gx) gx[i * grid->nx + j] = a.gx;
-        }
-    }
-    free(room);
-    free(col);
-    return EP_OK;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-double ep_image_noise(const struct ep_image *im)
-{
-    size_t n = 0, nx = im->nx;
-    double *v = malloc((im->ny * nx + 1) * sizeof *v);
-    if (!v) return NAN;
-    for (size_t i = 0; i < im->ny * nx; i++)
-        if (im->var && isfinite(im->val[i]) && isfinite(im->var[i])) v[n++] = im->var[i];
-    bool differences = n == 0;
-    for (size_t i = 1; differences && i + 1 < im->ny; i++)
-        for (size_t j = 1; j + 1 < nx; j++) {
-            const double *z = im->val + i * nx + j;
-            double d = z[-(ptrdiff_t)nx - 1] - 2 * z[-(ptrdiff_t)nx] + z[-(ptrdiff_t)nx + 1] - 2 * (z[-1] - 2 * z[0] + z[1]) +
-                       z[nx - 1] - 2 * z[nx] + z[nx + 1];
-            if (isfinite(d)) v[n++] = fabs(d);
-        }
-    double m = NAN;
-    if (n > 0) {
-        qsort(v, n, sizeof *v, by_value);
-        m = v[n / 2];
-        if (differences) {
-            m = pow(1.4826 * m / 6, 2);
-        } else {
-            double limit = m > 0 ? 20 * m : INFINITY, sum = 0;
-            size_t k = 0;
-            while (k < n && v[k] <= limit) sum += v[k++];
-            m = sum / (double)k;
-        }
-    }
-    free(v);
-    return m;
-}
 
 /* ---- the first guess ---- */
 
@@ -213,8 +79,9 @@ static ep_status search(const struct ep_image *a, const struct ep_image *b, doub
 {
     struct ep_image ga = coarse_grid(a, h), gb = coarse_grid(b, h);
     size_t na = ga.ny * ga.nx, nb = gb.ny * gb.nx;
-    double *va = malloc((na + nb) * sizeof *va), *vb = va + na;
+    double *va = malloc((na + nb) * sizeof *va);
     if (!va) return ep_fail(e, EP_E_COMPUTE, "no memory for %zu bytes (registering)", (na + nb) * sizeof *va);
+    double *vb = va + na;
     ep_status st = ep_image_sample(a, &ga, 0, 0, 0.7 * h, 0.8, va, NULL, NULL, e);
     if (!st) st = ep_image_sample(b, &gb, 0, 0, 0.7 * h, 0.8, vb, NULL, NULL, e);
     size_t fa = st ? 0 : finite_count(va, na), fb = st ? 0 : finite_count(vb, nb);
@@ -258,6 +125,7 @@ static ep_status first_guess(const struct ep_image *a, const struct ep_image *b,
 
 /* ---- refinement ---- */
 
+struct block;
 struct level {
     const struct ep_image *a, *b;
     double width, na, nb;              /* noise: variance times pixel area */
@@ -265,6 +133,7 @@ struct level {
     size_t n;
     double area;                       /* of one pixel of a */
     double offset, scale, h[3], g[2], chi2, compared;
+    struct block *block;               /* [BLOCKS * BLOCKS] */
 };
 
 /* Intensities: a = offset + scale b, the scale free of b's noise (what smoothing leaves of it: N/(4 pi w^2)). */
@@ -297,18 +166,82 @@ static bool match_intensity(struct level *l)
     return l->scale > 0;
 }
 
+/* The gradients less their parts along 1 and along the other map's values (whose noise is another). */
+struct projection { double a, b, ga[2], gb[2], ka[2], kb[2]; };
+
+static struct projection project(const struct level *l, double width)
+{
+    struct projection p = { 0, 0, { 0, 0 }, { 0, 0 }, { 0, 0 }, { 0, 0 } };
+    double n = 0, aa = 0, bb = 0, spread = 1 / (4 * PI * width * width);
+    for (size_t i = 0; i < l->n; i++) {
+        if (isnan(l->va[i]) || isnan(l->vb[i])) continue;
+        n += 1;
+        p.a += l->va[i];
+        p.b += l->vb[i];
+        p.ga[0] += l->gay[i];
+        p.ga[1] += l->gax[i];
+        p.gb[0] += l->gby[i];
+        p.gb[1] += l->gbx[i];
+    }
+    if (n == 0) return p;
+    p.a /= n;
+    p.b /= n;
+    for (int k = 0; k < 2; k++) {
+        p.ga[k] /= n;
+        p.gb[k] /= n;
+    }
+    for (size_t i = 0; i < l->n; i++) {
+        if (isnan(l->va[i]) || isnan(l->vb[i])) continue;
+        double a = l->va[i] - p.a, b = l->vb[i] - p.b;
+        aa += a * a / n;
+        bb += b * b / n;
+        p.ka[0] += l->gay[i] * b / n;
+        p.ka[1] += l->gax[i] * b / n;
+        p.kb[0] += l->gby[i] * a / n;
+        p.kb[1] += l->gbx[i] * a / n;
+    }
+    aa = fmax(aa - l->na * spread, 0.05 * aa);
+    bb = fmax(bb - l->nb * spread, 0.05 * bb);
+    for (int k = 0; k < 2; k++) {
+        p.ka[k] = bb > 0 ? p.ka[k] / bb : 0;
+        p.kb[k] = aa > 0 ? p.kb[k] / aa : 0;
+    }
+    return p;
+}
+
+struct slopes { double a[2], b[2]; };
+
+static struct slopes slopes_at(const struct level *l, const struct projection *p, size_t i)
+{
+    double a = l->va[i] - p->a, b = l->vb[i] - p->b;
+    return (struct slopes){ { l->gay[i] - p->ga[0] - p->ka[0] * b, l->gax[i] - p->ga[1] - p->ka[1] * b },
+                            { l->gby[i] - p->gb[0] - p->kb[0] * a, l->gbx[i] - p->gb[1] - p->kb[1] * a } };
+}
+
+#define BLOCKS 5                   /* of the field, in each direction, for the jackknife */
+struct block { double h[3], g[2]; };
+
 static void normal_equations(struct level *l)
 {
+    struct projection p = project(l, l->width);
+    struct block *sum = l->block;
+    memset(sum, 0, BLOCKS * BLOCKS * sizeof *sum);
     memset(l->h, 0, sizeof l->h);
     memset(l->g, 0, sizeof l->g);
     for (size_t i = 0; i < l->n; i++) {
         if (isnan(l->va[i]) || isnan(l->vb[i])) continue;
-        double r = l->va[i] - l->offset - l->scale * l->vb[i], by = l->gby[i], bx = l->gbx[i];
-        l->g[0] += l->scale * by * r * l->area;
-        l->g[1] += l->scale * bx * r * l->area;
-        l->h[0] += l->scale * l->gay[i] * by * l->area;
-        l->h[1] += l->scale * 0.5 * (l->gay[i] * bx + l->gax[i] * by) * l->area;
-        l->h[2] += l->scale * l->gax[i] * bx * l->area;
+        double r = l->va[i] - l->offset - l->scale * l->vb[i], w = l->scale * l->area;
+        struct slopes s = slopes_at(l, &p, i);
+        struct block *b = &sum[i / l->a->nx * BLOCKS / l->a->ny * BLOCKS + i % l->a->nx * BLOCKS / l->a->nx];
+        b->g[0] += w * s.b[0] * r;
+        b->g[1] += w * s.b[1] * r;
+        b->h[0] += w * s.a[0] * s.b[0];
+        b->h[1] += w * 0.5 * (s.a[0] * s.b[1] + s.a[1] * s.b[0]);
+        b->h[2] += w * s.a[1] * s.b[1];
+    }
+    for (size_t k = 0; k < BLOCKS * BLOCKS; k++) {
+        for (int m = 0; m < 3; m++) l->h[m] += sum[k].h[m];
+        for (int m = 0; m < 2; m++) l->g[m] += sum[k].g[m];
     }
 }
 
@@ -336,7 +269,7 @@ static unsigned known_directions(const struct level *l, const double val[2])
 {
     double w2 = l->width * l->width, area = l->compared * l->area;
     double noise = l->scale * sqrt(area * l->na * l->nb * 3 / (128 * PI * w2 * w2 * w2));
-    double least = fmax(4 * noise, 1e-4 * val[0]);     /* the latter: what sampling may feign */
+    double least = fmax(4 * noise, 1e-3 * val[0]);     /* the latter: what sampling or a wedge may feign */
     return val[0] > least ? val[1] > least ? 2 : 1 : 0;
 }
 
@@ -382,20 +315,23 @@ static ep_status local_noise(const struct level *l, const struct ep_image *im, d
 static ep_status noise_matrix(struct level *l, double y, double x, double v[3], struct ep_err *e)
 {
     double twice = l->width * sqrt(2), w4 = pow(l->width, 4), s = l->scale;
-    double *na = malloc(2 * (l->n + 1) * sizeof *na), *nb = na + l->n;
+    double *na = malloc(2 * (l->n + 1) * sizeof *na);
     v[0] = v[1] = v[2] = 0;
     if (!na) return ep_fail(e, EP_E_COMPUTE, "no memory for %zu bytes (registering)", 2 * l->n * sizeof *na);
+    double *nb = na + l->n;
     ep_status st = ep_image_sample(l->a, l->a, 0, 0, twice, INSIDE, l->va, l->gay, l->gax, e);
     if (!st) st = ep_image_sample(l->b, l->a, y, x, twice, INSIDE, l->vb, l->gby, l->gbx, e);
     if (!st) st = local_noise(l, l->a, 0, 0, l->na, na, e);
     if (!st) st = local_noise(l, l->b, y, x, l->nb, nb, e);
     v[0] = v[2] = s * s * l->compared * l->area * l->na * l->nb / (32 * PI * w4);
+    struct projection p = project(l, twice);
     for (size_t i = 0; i < l->n && !st; i++) {
         if (isnan(l->va[i]) || isnan(l->vb[i])) continue;
         double n = (na[i] + s * s * nb[i]) * s * l->area;
-        v[0] += n * l->gay[i] * l->gby[i];
-        v[1] += n * 0.5 * (l->gay[i] * l->gbx[i] + l->gax[i] * l->gby[i]);
-        v[2] += n * l->gax[i] * l->gbx[i];
+        struct slopes t = slopes_at(l, &p, i);
+        v[0] += n * t.a[0] * t.b[0];
+        v[1] += n * 0.5 * (t.a[0] * t.b[1] + t.a[1] * t.b[0]);
+        v[2] += n * t.a[1] * t.b[1];
     }
     free(na);
     return st;
@@ -406,6 +342,30 @@ static double quadratic(const double m[3], const double u[2], const double w[2])
     return m[0] * u[0] * w[0] + m[1] * (u[0] * w[1] + u[1] * w[0]) + m[2] * u[1] * w[1];
 }
 
+/* Variance of the shift along u from leaving out one block of the field after the other: by -(H - H_k)^-1 g_k each. */
+static double jackknife(const struct level *l, const double u[2], bool both)
+{
+    double n = 0, sum = 0, sum2 = 0;
+    for (size_t k = 0; k < BLOCKS * BLOCKS; k++) {
+        const struct block *b = &l->block[k];
+        double h[3] = { l->h[0] - b->h[0], l->h[1] - b->h[1], l->h[2] - b->h[2] }, by;
+        if (b->h[0] == 0 && b->h[2] == 0) continue;
+        if (both) {
+            double det = h[0] * h[2] - h[1] * h[1];
+            if (!(det > 0)) return INFINITY;
+            by = (u[0] * (h[2] * b->g[0] - h[1] * b->g[1]) + u[1] * (h[0] * b->g[1] - h[1] * b->g[0])) / det;
+        } else {
+            double along = quadratic(h, u, u);
+            if (!(along > 0)) return INFINITY;
+            by = (u[0] * b->g[0] + u[1] * b->g[1]) / along;
+        }
+        n += 1;
+        sum += by;
+        sum2 += by * by;
+    }
+    return n > 1 ? (n - 1) / n * (sum2 - sum * sum / n) : 0;
+}
+
 static void uncertainty(const struct level *l, const double v[3], const double dir[2], struct ep_shift *out)
 {
     double e1[2] = { dir[0], dir[1] }, e2[2] = { dir[1], -dir[0] }, val[2], unused[2], px = pixel(l->a, l->b);
@@ -414,9 +374,12 @@ static void uncertainty(const struct level *l, const double v[3], const double d
     out->var_along = more * fmax(0, quadratic(v, e1, e1)) / (val[0] * val[0]);
     out->var_across = INFINITY;
     double cross = 0;
+    bool unlike = l->chi2 > 2;                                  /* more than noise is left */
+    if (unlike) out->var_along = fmax(out->var_along, jackknife(l, e1, out->known == 2));
     if (out->known == 2) {
         out->var_across = more * fmax(0, quadratic(v, e2, e2)) / (val[1] * val[1]);
         cross = more * quadratic(v, e1, e2) / (val[0] * val[1]);
+        if (unlike) out->var_across = fmax(out->var_across, jackknife(l, e2, true));
         if (!(out->var_across < 4 * px * px)) {                 /* beyond what a linear estimate can say */
             out->known = 1;
             out->var_across = INFINITY;
@@ -449,6 +412,7 @@ static ep_status shift_at(struct level *l, double max_shift, struct ep_shift *ou
         dir[1] = -dir[1];
     }
     uncertainty(l, v, dir, out);
+    if (!isfinite(out->var_along)) return no_shift(l, e);
     out->ny = dir[0];
     out->nx = dir[1];
     out->along = y * dir[0] + x * dir[1];
@@ -500,7 +464,8 @@ ep_status ep_image_shift(const struct ep_image *a, const struct ep_image *b, dou
         return ep_fail(e, EP_E_COMPUTE, "one of the two maps has no pixel with a value");
     double *room = malloc(6 * n * sizeof *room);
     if (!room) return ep_fail(e, EP_E_COMPUTE, "no memory for %zu bytes (registering)", 6 * n * sizeof *room);
-    struct level l = { .a = a, .b = b, .n = n, .area = fabs(a->hy * a->hx), .width = 1.2 * pixel(a, b), .va = room, .gay = room + n,
+    struct block block[BLOCKS * BLOCKS];
+    struct level l = { .block = block, .a = a, .b = b, .n = n, .area = fabs(a->hy * a->hx), .width = 1.2 * pixel(a, b), .va = room, .gay = room + n,
                        .gax = room + 2 * n, .vb = room + 3 * n, .gby = room + 4 * n, .gbx = room + 5 * n };
     l.na = isfinite(na) ? na * l.area : 0;
     l.nb = isfinite(nb) ? nb * fabs(b->hy * b->hx) : 0;

@@ -15,7 +15,8 @@ struct ep_image { size_t ny, nx; double y0, x0, hy, hx; const double *val, *var;
  * pixels with a value. gy, gx: its derivatives (both or neither). [grid->ny][grid->nx]. */
 ep_status ep_image_sample(const struct ep_image *im, const struct ep_image *grid, double dy, double dx, double width, double inside,
                           double *val, double *gy, double *gx, struct ep_err *e);
-/* Variance of one value: mean of im->var (without what is 20 times their median), else from second differences (J. Immerkaer, Comput. Vis. Image Underst. 64 (1996) 300). */
+/* Variance of one value: mean of im->var (without what is 20 times their median), else from second differences (J. Immerkaer,
+ * Comput. Vis. Image Underst. 64 (1996) 300). */
 double ep_image_noise(const struct ep_image *im);
 
 /* The shift that takes positions in a to positions in b, so that a(r) = offset + scale * b(r + shift). */

@@ -157,6 +157,7 @@ static void test_straight(void **unused)
         for (int low = 0; low < 2; low++) {
             struct scene c = { .angle = angles[k], .s = 0.9, .lo = 10, .hi = 60 };
             struct ep_signal *m = scene_map(50, 64, &c);
+            if (k % 2) m->d.nav[0].scale = -0.5;    /* an axis that runs upwards */
             c.p = middle(m, c.angle) + 1.3;
             fill_scene(m, &c);
             m->f32[777] = NAN;
