@@ -96,6 +96,7 @@ static char *step_name(struct ep_arena *a, const struct ep_stage *stage, const c
     for (char *p = name; *p; p++)
         if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9' && p > name) || *p == '_')) *p = p == name ? 's' : '_';
     if (!*name) return ep_arena_strdup(a, "step");
+    if (strlen(name) > 100) name[100] = 0; /* the file's own name is the writer's business */
     bool taken = is_port(stage, name, strlen(name)) || (!strncmp(name, "IN", 2) && strspn(name + 2, "0123456789") == strlen(name + 2));
     return taken ? ep_arena_printf(a, "%s_", name) : name;
 }

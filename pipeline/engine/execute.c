@@ -103,8 +103,13 @@ void ep_engine_run(struct ep_graph *g, const struct ep_engine_opts *o, struct ep
             ep_log_warn(o->log, "%s: %s", n->label, n->err.msg);
         }
     }
-    for (size_t i = 0; i < g->nnodes; i++) /* what killed writers left */
-        if (g->node[i]->todo && (i == 0 || strcmp(g->node[i]->folder, g->node[i - 1]->folder))) ep_sweep_temporaries(g->node[i]->folder);
+    const char *swept = NULL;
+    for (size_t i = 0; i < g->nnodes; i++) { /* what killed writers left */
+        const struct ep_node *n = g->node[i];
+        if (!n->todo || (swept && !strcmp(n->folder, swept))) continue;
+        ep_sweep_temporaries(n->folder);
+        swept = n->folder;
+    }
     for (size_t k = 0; k < g->nunits; k++) run_unit(&r, g->unit[k]);
     for (size_t i = 0; i < g->nnodes; i++) {
         const struct ep_node *n = g->node[i];

@@ -41,6 +41,11 @@ ep_status ep_node_signal(struct ep_node *n, size_t o, const struct ep_signal **o
     return EP_OK;
 }
 
+ep_status ep_node_needs_failed(const struct ep_node *n, struct ep_err *e)
+{
+    return ep_fail(e, n->err.code == EP_E_INPUT ? EP_E_INPUT : EP_E_COMPUTE, "needs %s, which failed", n->label);
+}
+
 /* The signals of every whole input of n, from raw files or nodes. Raw ones are kept in n->loaded. */
 static ep_status load_whole(struct ep_node *n, struct ep_err *e)
 {
@@ -54,7 +59,7 @@ static ep_status load_whole(struct ep_node *n, struct ep_err *e)
             struct ep_source_ref *src = &n->item[p][i];
             if (n->stage->ports[p].stream || item->missing) continue;
             if (src->node && src->node->failed) {
-                if (!n->stage->ports[p].series) return ep_fail(e, EP_E_COMPUTE, "needs %s, which failed", src->node->label);
+                if (!n->stage->ports[p].series) return ep_node_needs_failed(src->node, e);
                 item->missing = true;
                 item->d = NULL;
                 continue;

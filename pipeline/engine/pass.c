@@ -68,7 +68,7 @@ static ep_status open_source(const struct ep_running *r, struct pass_build *b, c
         return st;
     }
     const struct ep_desc *d = &src->node->decl.out[src->out];
-    if (src->node->failed) return ep_fail(e, EP_E_COMPUTE, "needs %s, which failed", src->node->label);
+    if (src->node->failed) return ep_node_needs_failed(src->node, e);
     if (ep_node_in_memory(src->node, d)) {
         const struct ep_signal *sig;
         ep_status st = ep_node_signal(src->node, src->out, &sig, e);
@@ -99,9 +99,15 @@ static long chain_index(const struct pass_build *b, const struct ep_node *n)
 }
 
 /* What a sum or mean says of its noise is known only when it is done: then stages that use it declare again. */
-static bool new_noise(struct ep_item *item, const struct ep_desc *now)
+static bool new_noise(struct ep_graph *g, struct ep_item *item, const struct ep_desc *now)
 {
     const struct ep_desc *was = item->d;
+    if (now->frame_id != was->frame_id) { /* a result does not know in which frame it was taken; the graph does */
+        struct ep_desc *placed = EP_ARENA_NEW(g->arena, struct ep_desc);
+        *placed = *now;
+        placed->frame_id = was->frame_id;
+        now = placed;
+    }
     item->d = now;
     return was->gain != now->gain || was->read_noise != now->read_noise || was->gain_estimated != now->gain_estimated;
 }
@@ -132,11 +138,11 @@ static bool wire_node(struct ep_running *r, struct pass_build *b, struct ep_node
             if (ep_node_fused(n, p, i)) {
                 long k = chain_index(b, src->node);
                 if (k < 0) {
-                    ep_fail(e, EP_E_COMPUTE, "needs %s, which failed", src->node->label);
+                    ep_node_needs_failed(src->node, e);
                     goto fail;
                 }
                 *in = (struct ep_pass_in){true, (size_t)k, src->out};
-                again |= new_noise(&n->item_store[p][i], &src->node->decl.out[src->out]);
+                again |= new_noise(r->g, &n->item_store[p][i], &src->node->decl.out[src->out]);
                 continue;
             }
             size_t k = 0;
@@ -156,7 +162,7 @@ static bool wire_node(struct ep_running *r, struct pass_build *b, struct ep_node
                 b->pass.nsource = b->nref;
             }
             *in = (struct ep_pass_in){false, k, 0};
-            again |= new_noise(&n->item_store[p][i], b->pass.source[k].d);
+            again |= new_noise(r->g, &n->item_store[p][i], b->pass.source[k].d);
         }
     if (again && !declare_again(r, n, e)) goto fail;
     return true;

@@ -257,7 +257,7 @@ static const char *plain_why(const struct ep_recipe *r, const struct walk *w, st
     ep_str_free(&b);
     if (!stat(full, &st)) return ep_arena_printf(a, "%s is a folder, not a file", full);
     int error = errno;
-    if (!lstat(full, &st) && S_ISLNK(st.st_mode)) return ep_arena_printf(a, "%s is a link to a file that is not there", full);
+    if (error == ENOENT && !lstat(full, &st) && S_ISLNK(st.st_mode)) return ep_arena_printf(a, "%s is a link to a file that is not there", full);
     return error == ENOENT ? NULL : ep_arena_printf(a, "%s: %s", full, strerror(error));
 }
 

@@ -228,3 +228,23 @@ steps:
         n = 20 * 30
         assert np.isclose(m["data"][0] * n, s["data"][0], rtol=1e-4)
         assert np.isclose(m["data_errors"][0] * n, s["data_errors"][0], rtol=1e-3)
+
+
+def check_one_scan_is_one_frame(tmp):
+    """Maps of one scan share their frame without a word in the recipe; those of another scan need one."""
+    for t in (25, 100):
+        image(f"{tmp}/raw/{t}.hspy", seed=t)
+    text = """
+inputs: {o: "raw/{temperature}.hspy"}
+coordinates: {temperature: degC}
+output: out/{temperature}
+steps:
+  net:      {stage: background, input: o, window: [480, 525]}
+  map:      {stage: integrate, window: [530, 560]}
+  raw_map:  {stage: integrate, input: o, window: [450, 480]}
+  boundary: {stage: interface, input: raw_map}
+  along:    {stage: profile, input: map, along: boundary}
+"""
+    eelpipe("check", write(tmp, text))
+    said = eelpipe("check", write(tmp, text.replace("input: raw_map}", "input: raw_map, at: {temperature: min}}")), code=2).stderr
+    assert "register" in said and "frame" in said
