@@ -140,7 +140,8 @@ static void cut_blocks(const struct ep_pass *p, struct ep_layout *l)
         size_t cell = per_pixel * (EP_CELL_NY + 2 * l->margin) * (EP_CELL_NX + 2 * l->margin);
         l->block_cx = clamp(budget / cell, 1, l->grid.cx);
     }
-    size_t overlap = straddle ? l->grid.cy : (l->grid.cy + 7) / 8;
+    size_t least = (4 + l->grid.cx - 1) / l->grid.cx; /* rows of cells that keep a few threads busy; fresh memory is dear */
+    size_t overlap = straddle ? l->grid.cy : least > (l->grid.cy + 31) / 32 ? least : (l->grid.cy + 31) / 32;
     l->block_cy = clamp(l->block_cy, 1, overlap);
     l->nblock_y = (l->grid.cy + l->block_cy - 1) / l->block_cy;
     l->nblock_x = (l->grid.cx + l->block_cx - 1) / l->block_cx;
