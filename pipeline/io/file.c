@@ -30,11 +30,13 @@ static void start_library(void)
     if (path) setenv("HDF5_PLUGIN_PATH", path, 1);
 }
 
+H5E_auto2_t ep_hdf5_on_error;
+
 void ep_hdf5_init(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, start_library);
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* holds for the calling thread alone */
+    H5Eset_auto2(H5E_DEFAULT, ep_hdf5_on_error, NULL); /* holds for the calling thread alone */
 }
 
 /* ---- opening ---- */

@@ -46,6 +46,9 @@ struct ep_file {
     char *origin_text[8];
 };
 
+/* Called at every failure inside HDF5; NULL: nothing is. Set before the library is used. */
+extern H5E_auto2_t ep_hdf5_on_error;
+
 /* Room for one more signal, its group and label set, everything else initialised. */
 struct ep_item *ep_file_add(struct ep_file *f, enum ep_origin_kind from, const char *group);
 /* Takes back the signal added last and notes why it cannot be used. */

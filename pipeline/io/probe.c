@@ -12,11 +12,11 @@
 #include <unistd.h>
 
 #include "pipeline/base/mem.h"
-#include "pipeline/io/file.h"
+#include "pipeline/io/file_private.h"
 
-#define CPU_LIMIT_S 10                   /* of one file */
+#define CPU_LIMIT_S 5                    /* of one file; the caller will open it a few times more */
 #define WALL_LIMIT_MS 60000              /* a sleeping network disk may take its time */
-#define MEMORY_LIMIT ((rlim_t)4 << 30)   /* of addresses: descriptions and chunk tables take a small part of it */
+#define MEMORY_LIMIT ((rlim_t)2 << 30)   /* of addresses: descriptions and chunk tables take a small part of it */
 #define READ_LIMIT ((size_t)64 << 20)    /* larger maps are not read in advance */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -59,6 +59,24 @@ static void limit_cpu(void)
     setrlimit(RLIMIT_CPU, &r);
 }
 
+/* Where the library gets no memory it says so and goes on, often as if a thing were not there. The caller has no limit: there
+ * the same file would take all memory, and the time to fill it. */
+static bool no_memory;
+
+static herr_t note_memory(unsigned n, const H5E_error2_t *error, void *arg)
+{
+    (void)n;
+    (void)arg;
+    if (error->min_num == H5E_NOSPACE || error->min_num == H5E_CANTALLOC) no_memory = true;
+    return 0;
+}
+
+static herr_t on_error(hid_t stack, void *arg)
+{
+    (void)arg;
+    return H5Ewalk2(stack, H5E_WALK_DOWNWARD, note_memory, NULL);
+}
+
 static ep_status look(const char *path, bool thorough, struct ep_err *e)
 {
     struct ep_file *f = NULL;
@@ -71,6 +89,10 @@ static ep_status look(const char *path, bool thorough, struct ep_err *e)
         if (thorough && ep_file_desc(f, i)->kind != EP_IMAGE && !ep_file_load(f, i, READ_LIMIT, &whole, &ignored)) ep_signal_free(whole);
     }
     ep_file_close(f);
+    if (!st && no_memory)
+        st = ep_fail(e, EP_E_INPUT, "%s: looking at its contents took more than %d GiB of memory: the file is damaged, or made to do harm; use another "
+                     "copy of it", path, (int)(MEMORY_LIMIT >> 30));
+    no_memory = false;
     return st;
 }
 
@@ -92,6 +114,7 @@ static _Noreturn void look_at_all(const struct ep_prober *p, int to)
     signal(SIGINT, SIG_DFL); /* a caller that is to stop need not wait for a file that hangs */
     signal(SIGTERM, SIG_DFL);
     signal(SIGXCPU, SIG_DFL);
+    ep_hdf5_on_error = on_error;
 #ifndef SANITIZED /* shadow memory takes all addresses there are */
     limit(RLIMIT_AS, MEMORY_LIMIT);
 #endif
