@@ -180,10 +180,10 @@ int cli_execute(struct cli *c, struct cli_session *s, const struct cli_args *arg
     int unsafe = cli_outputs_safe(c, s, false);
     if (unsafe) return unsafe;
     if (s->graph.nunits && !s->graph.forget) c->log.copy = open_log(s, command, &log_name);
-    struct ep_engine_opts o = {.threads = s->graph.threads, .memory = args->memory, .stop = c->stop, .log = &c->log, .command = command};
+    struct ep_engine_opts o = {.threads = s->graph.threads, .memory = args->memory, .stop = c->stop, .log = &c->log};
     ep_engine_run(&s->graph, &o, &t);
     int code = exit_code(&s->graph, &t);
-    ep_log_info(&c->log, "%zu computed, %zu up to date%s: %.2f s", t.computed, t.done, "", ep_now() - start);
+    ep_log_info(&c->log, "%zu computed, %zu up to date: %.2f s", t.computed, t.done, ep_now() - start);
     if (t.failed + t.blocked) ep_log_warn(&c->log, "%zu failed, %zu could not be started", t.failed, t.blocked);
     if (c->log.copy) { /* only now is the content of every file known */
         fprintf(c->log.copy, "---- inputs ----\n");

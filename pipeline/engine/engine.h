@@ -11,7 +11,6 @@ struct ep_engine_opts {
     size_t memory;                 /* bytes for blocks; 0: default */
     const atomic_int *stop;        /* signal number, 0 = go on */
     struct ep_log *log;
-    const char *command;           /* for the log file */
 };
 struct ep_tally { size_t done, computed, failed, blocked; ep_status worst; };
 /* Computes every todo node. Failures are logged and counted; the rest goes on, but a full disk (EP_E_OUTPUT) or a signal stops all. */

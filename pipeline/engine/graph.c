@@ -10,48 +10,10 @@
 
 /* ---- Which coordinates a step depends on ------------------------------------------------------------------- */
 
-static size_t placeholder(const struct ep_recipe *r, const char *brace, const char **end)
-{
-    *end = strchr(brace, '}');
-    for (size_t c = 0; *end && c < r->ncoords; c++) {
-        size_t n = (size_t)(*end - brace - 1);
-        if (strlen(r->coords[c].name) == n && !strncmp(r->coords[c].name, brace + 1, n)) return c;
-    }
-    return r->ncoords;
-}
-
-unsigned long long ep_path_mask(const struct ep_recipe *r, const char *text)
-{
-    unsigned long long m = 0;
-    const char *end;
-    for (const char *p = strchr(text, '{'); p; p = strchr(p + 1, '{')) {
-        size_t c = placeholder(r, p, &end);
-        if (p[1] == '{') p++; /* {{ is a brace in a name */
-        else if (c < r->ncoords) m |= 1ull << c;
-    }
-    return m;
-}
-
-void ep_fill_template(struct ep_str *out, const struct ep_recipe *r, const char *text, const struct ep_run *run)
-{
-    while (*text) {
-        const char *end;
-        bool doubled = (*text == '{' || *text == '}') && text[1] == *text;
-        size_t c = *text == '{' && !doubled ? placeholder(r, text, &end) : r->ncoords;
-        text += doubled;
-        if (c == r->ncoords) {
-            ep_str_addn(out, text++, 1);
-            continue;
-        }
-        for (const char *v = run->coord[c].text; *v; v++) ep_str_addn(out, *v == '/' ? "_" : v, 1);
-        text = end + 1;
-    }
-}
-
-static unsigned long long path_mask(const struct ep_recipe *r, const char *path)
+static unsigned long long path_mask(const struct ep_recipe *r, const char *path, struct ep_arena *a)
 {
     if (r->runs_csv) return r->ncoords >= 64 ? ~0ull : (1ull << r->ncoords) - 1;
-    return ep_path_mask(r, path);
+    return ep_path_coords(r, path, a);
 }
 
 unsigned long long *ep_graph_masks(const struct ep_recipe *r, struct ep_arena *a)
@@ -63,7 +25,7 @@ unsigned long long *ep_graph_masks(const struct ep_recipe *r, struct ep_arena *a
         for (size_t p = 0; p < s->stage->nports; p++)
             for (size_t j = 0; j < s->port[p].n; j++) {
                 const struct ep_ref *ref = &s->port[p].v[j];
-                mask[k] |= ref->kind == EP_REF_INPUT ? path_mask(r, r->inputs[ref->index].path) : mask[ref->index];
+                mask[k] |= ref->kind == EP_REF_INPUT ? path_mask(r, r->inputs[ref->index].path, a) : mask[ref->index];
             }
         for (size_t o = 0; o < s->nover; o++) mask[k] &= ~(1ull << s->over[o]);
         for (size_t t = 0; t < s->nat; t++) mask[k] &= ~(1ull << s->at[t].coord);
@@ -82,42 +44,23 @@ static bool agree(const struct ep_recipe *r, const struct ep_run *a, const struc
 
 static struct ep_node *get_node(struct ep_graph *g, size_t step, const struct ep_run *run);
 
-/* "sample=ncm003, temperature=700": the coordinates that this node depends on, or that `at` fixes. */
-static const char *coordinates_of(const struct ep_graph *g, const struct ep_step *s, size_t step, const struct ep_run *run)
+/* The coordinates that a node of the step depends on, or that `at` fixes. */
+static unsigned long long coordinates_of(const struct ep_graph *g, const struct ep_step *s, size_t step)
 {
     unsigned long long has = g->mask[step];
     for (size_t t = 0; t < s->nat; t++) has |= 1ull << s->at[t].coord;
+    return has;
+}
+
+/* "sample=ncm003, temperature=700" */
+static const char *place_of(const struct ep_graph *g, unsigned long long has, const struct ep_run *run)
+{
     struct ep_str out = {0};
     for (size_t c = 0; c < g->recipe->ncoords; c++)
         if (has >> c & 1) ep_str_addf(&out, "%s%s=%s", out.n ? ", " : "", g->recipe->coords[c].name, run->coord[c].text);
     char *text = ep_arena_strdup(g->arena, out.s ? out.s : "");
     ep_str_free(&out);
     return text;
-}
-
-static char *node_folder(const struct ep_graph *g, const struct ep_step *s, size_t step, const struct ep_run *run)
-{
-    /* components that name a coordinate this node does not depend on are left out; `at` fixes its coordinates */
-    unsigned long long has = g->mask[step];
-    for (size_t t = 0; t < s->nat; t++) has |= 1ull << s->at[t].coord;
-    struct ep_str out = {0};
-    const char *p = g->recipe->output;
-    if (*p != '/') ep_str_addf(&out, "%s/", g->recipe->folder);
-    while (*p) {
-        size_t n = strcspn(p, "/");
-        char *part = ep_arena_strndup(g->arena, p, n);
-        if (!(ep_path_mask(g->recipe, part) & ~has)) {
-            if (out.n && out.s[out.n - 1] != '/') ep_str_add(&out, "/");
-            if (p == g->recipe->output && n == 0) ep_str_add(&out, "/");
-            ep_fill_template(&out, g->recipe, part, run);
-        }
-        p += n;
-        while (*p == '/') p++;
-    }
-    while (out.n > 1 && out.s[out.n - 1] == '/') out.s[--out.n] = 0;
-    char *folder = ep_arena_strdup(g->arena, out.s ? out.s : ".");
-    ep_str_free(&out);
-    return folder;
 }
 
 /* The pair of the raw input from which the step's first port comes, through any number of steps. */
@@ -358,9 +301,10 @@ static struct ep_node *new_node(struct ep_graph *g, size_t step, const struct ep
     n->state = EP_NODE_MISSING;
     n->is_look = stage != n->s->stage;
     n->name = n->is_look ? ep_arena_printf(g->arena, "%s.look", n->s->name) : n->s->name;
-    n->where = coordinates_of(g, n->s, step, run);
+    unsigned long long has = coordinates_of(g, n->s, step);
+    n->where = place_of(g, has, run);
     n->label = ep_arena_printf(g->arena, "step %s (%s)%s%s", n->s->name, n->s->stage->name, n->where[0] ? ", " : "", n->where);
-    n->folder = node_folder(g, n->s, step, run);
+    n->folder = ep_output_folder_of(g->recipe, has, run, g->arena);
     n->path = ep_arena_printf(g->arena, "%s/%s.hspy", n->folder, n->name);
     if (g->result) n->path = n->is_look ? ep_arena_printf(g->arena, "%s.look.hspy", g->result) : g->result;
     return n;
@@ -465,8 +409,7 @@ static void check_overrides(struct ep_graph *g)
             for (size_t s = 0; s < g->recipe->nsteps; s++) {
                 const struct ep_step *st = &g->recipe->steps[s];
                 if (strlen(st->name) != len || strncmp(st->name, name, len)) continue;
-                unsigned long long has = g->mask[s];
-                for (size_t t = 0; t < st->nat; t++) has |= 1ull << st->at[t].coord;
+                unsigned long long has = coordinates_of(g, st, s);
                 for (size_t w = 0; w < o->nwhen; w++)
                     if (!(has >> o->when[w].coord & 1))
                         ep_diag_error(g->diag, o->when[w].pos, "step %s does not depend on %s, so it can't be overridden by it", st->name,

@@ -25,7 +25,6 @@ struct ep_raw {
     unsigned char *mask;           /* [ny*nx], 1 = excluded by the recipe; NULL = none */
     struct ep_hash content;        /* of the file's signal alone */
     struct ep_hash fingerprint;    /* with the options */
-    size_t refcount;               /* units that still want it open */
     struct ep_err err;             /* why it can't be read */
 };
 

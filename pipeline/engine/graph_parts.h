@@ -27,8 +27,4 @@ void ep_graph_fingerprints(struct ep_graph *g);
 char *ep_node_csv(const struct ep_node *n, size_t out);
 /* Frees what is in memory of a node's outputs and its plan. */
 void ep_node_release(struct ep_node *n);
-
-/* Coordinates (bits) named by placeholders of a template; the template filled in for a run ("/" in a value becomes "_"). */
-unsigned long long ep_path_mask(const struct ep_recipe *r, const char *text);
-void ep_fill_template(struct ep_str *out, const struct ep_recipe *r, const char *text, const struct ep_run *run);
 #endif

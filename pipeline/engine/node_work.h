@@ -25,9 +25,9 @@ ep_status ep_node_open_writer(const struct ep_graph *g, struct ep_node *n, struc
 ep_status ep_node_new_outputs(struct ep_node *n, struct ep_err *e);
 /* Writes the outputs in memory and ends the file; the writer is gone afterwards. */
 ep_status ep_node_write(const struct ep_graph *g, struct ep_node *n, struct ep_writer **w, struct ep_err *e);
-/* Marks, counts, tells. A full disk and a signal stop everything. */
 /* The error of what needs n, which failed: what could not be read stays an input that can't be read. */
 ep_status ep_node_needs_failed(const struct ep_node *n, struct ep_err *e);
+/* Marks, counts, tells. A full disk and a signal stop everything. */
 void ep_node_failed(struct ep_running *r, struct ep_node *n, const struct ep_err *e);
 
 /* Runs a unit of kind EP_UNIT_PASS. */

@@ -9,10 +9,10 @@
 #include "pipeline/engine/graph_parts.h"
 #include "pipeline/io/probe.h"
 
-static ep_status exclude_pixels(struct ep_raw *w, struct ep_arena *a, struct ep_diag *d)
+static void exclude_pixels(struct ep_raw *w, struct ep_arena *a, struct ep_diag *d)
 {
     const struct ep_exclude *x = w->par.exclude;
-    if (!x) return EP_OK;
+    if (!x) return;
     size_t ny = ep_desc_ny(&w->d), nx = ep_desc_nx(&w->d);
     w->mask = ep_arena_array(a, ny * nx, 1);
     for (size_t i = 0; i < x->rows.n; i++) {
@@ -39,7 +39,6 @@ static ep_status exclude_pixels(struct ep_raw *w, struct ep_arena *a, struct ep_
         for (size_t y = (size_t)ry->v[0]; y <= (size_t)ry->v[1]; y++)
             for (size_t c = (size_t)rx->v[0]; c <= (size_t)rx->v[1]; c++) w->mask[y * nx + c] = 1;
     }
-    return EP_OK;
 }
 
 /* What the recipe says of an input wins over the file. */

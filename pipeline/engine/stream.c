@@ -39,7 +39,6 @@ struct stream {
     size_t cells_done, cells_total;
     bool end;                        /* no more work will come, or something failed */
     struct ep_err err;
-    unsigned running;
 };
 
 static void set_error(struct stream *s, const struct ep_err *e)
@@ -152,8 +151,6 @@ static void *worker(void *arg)
         else do_piece(s, piece);
         pthread_mutex_lock(&s->lock);
     }
-    s->running--;
-    pthread_cond_broadcast(&s->cond);
     pthread_mutex_unlock(&s->lock);
     ep_buffers_free(s->p, &b);
     return NULL;
@@ -444,14 +441,8 @@ ep_status ep_pass_run(struct ep_pass *p, struct ep_err *e)
     if (st) goto out;
 
     unsigned started = 0;
-    s.running = nthread;
     for (; started < nthread; started++)
         if (pthread_create(&thread[started], NULL, worker, &s)) break;
-    if (started < nthread) {
-        pthread_mutex_lock(&s.lock);
-        s.running -= nthread - started;
-        pthread_mutex_unlock(&s.lock);
-    }
     if (started == 0) {
         st = ep_fail(e, EP_E_COMPUTE, "can't start a thread");
         goto out;

@@ -33,7 +33,6 @@ struct ep_pass_node {
     bool *keep;                        /* [nout] */
     const char *label;
     size_t flag_count[EP_NFLAGS], flagged, pixels;   /* out: pixels flagged, by reason */
-    void *priv;
 };
 struct ep_pass {
     size_t nsource; struct ep_pass_source *source;

@@ -7,11 +7,6 @@
 
 /* ---- Buffers ----------------------------------------------------------------------------------------------- */
 
-static bool image_like(const struct ep_desc *d)
-{
-    return d->kind == EP_IMAGE || d->kind == EP_SPECTRUM;
-}
-
 ep_status ep_buffers_make(const struct ep_pass *p, const struct ep_layout *l, struct ep_worker_buffers *b, struct ep_err *e)
 {
     size_t np = l->pixels, total = 0;
@@ -43,7 +38,7 @@ ep_status ep_buffers_make(const struct ep_pass *p, const struct ep_layout *l, st
             const struct ep_desc *d = &n->decl->out[o];
             const struct ep_want *w = &l->node[k].want[o];
             if (!w->wanted) continue;
-            size_t nch = image_like(d) ? w->ch.end - w->ch.first : 1;
+            size_t nch = ep_image_like(d) ? w->ch.end - w->ch.first : 1;
             total += np * nch * sizeof(float);
             ok &= (s->val[o] = malloc(np * nch * sizeof(float))) != NULL;
             if (d->has_sigma) ok &= (s->sigma[o] = malloc(np * nch * sizeof(float))) != NULL;
@@ -215,8 +210,8 @@ static ep_status apply_node(const struct ep_pass *p, const struct ep_layout *l, 
         c->a = a;
         c->flag = s->flag;
         if (!w->wanted) continue;
-        c->ch0 = image_like(d) ? w->ch.first : 0;
-        c->nch = image_like(d) ? w->ch.end - w->ch.first : 1;
+        c->ch0 = ep_image_like(d) ? w->ch.first : 0;
+        c->nch = ep_image_like(d) ? w->ch.end - w->ch.first : 1;
         c->sx = c->nch;
         c->sy = c->nch * a.nx;
         c->val = s->val[o];
@@ -260,7 +255,7 @@ static void store_node(const struct ep_pass_node *n, struct ep_node_state *s, st
         size_t oy = own.y0 - c->a.y0, ox = own.x0 - c->a.x0; /* the owned part of a cell with margin */
         struct ep_signal *sig = n->out ? n->out[o] : NULL;
         bool keep = n->keep && n->keep[o];
-        if (!image_like(d)) {
+        if (!ep_image_like(d)) {
             for (size_t y = 0; sig && y < own.ny; y++)
                 for (size_t x = 0; x < own.nx; x++) {
                     size_t g = (own.y0 + y) * s->nx + own.x0 + x;

@@ -7,7 +7,7 @@
 
 #define DEFAULT_BLOCK_BYTES ((size_t)64 << 20)
 
-static bool image_like(const struct ep_desc *d)
+bool ep_image_like(const struct ep_desc *d)
 {
     return d->kind == EP_IMAGE || d->kind == EP_SPECTRUM;
 }
@@ -91,7 +91,7 @@ static ep_status node_arrays(struct ep_pass *p, struct ep_layout *l, struct ep_e
             bool model = false, shift = false;
             for (size_t o = 0; o < n->decl->nout; o++) {
                 const struct ep_desc *d = &n->decl->out[o];
-                if (!image_like(d) || !s->want[o].wanted || !((n->keep && n->keep[o]) || (n->out && n->out[o]))) continue;
+                if (!ep_image_like(d) || !s->want[o].wanted || !((n->keep && n->keep[o]) || (n->out && n->out[o]))) continue;
                 model |= d->modelled;
                 shift |= d->shift_max > 0;
             }

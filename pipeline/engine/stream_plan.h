@@ -4,6 +4,9 @@
 #include <pthread.h>
 #include "pipeline/engine/stream.h"
 
+/* Whether a signal has channels: a spectrum streams as an image of one pixel. */
+bool ep_image_like(const struct ep_desc *d);
+
 /* A binary tree of accumulators over cell numbers: the same shape whatever order the cells finish in. */
 struct ep_tree {
     size_t nlevel, *count;      /* nodes per level; level 0 = cells */

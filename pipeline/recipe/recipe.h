@@ -9,7 +9,6 @@
 #include "pipeline/stage.h"
 
 /* Options of an input, as parsed from its mapping (a plain path is {path: ...}). The table is ep_input_params. */
-struct ep_rect { double y0, x0, y1, x1; };   /* pixels, first included, last not */
 struct ep_exclude { struct ep_numbers rows, columns; struct ep_records rectangles; /* of struct ep_exclude_rect */ };
 struct ep_exclude_rect { struct ep_numbers rows, columns; };  /* [first, last] each, both included */
 struct ep_input_par {
@@ -37,7 +36,6 @@ struct ep_step {
     size_t nover; size_t *over;           /* coordinates collected */
     int repeat;                           /* coordinate or -1 */
     bool keep; size_t nkeep; const char **keep_names;   /* keep: true, or a list of image outputs */
-    size_t level_of_text;                 /* place in the file: 0, 1, ... */
 };
 struct ep_override { struct ep_pos pos; size_t nwhen; struct ep_when { size_t coord; const char *text; double num; struct ep_pos pos; } *when;
                      size_t nset; struct ep_set { const char *path; struct ep_value *val; struct ep_pos pos; } *set; const char *because; };
@@ -93,4 +91,8 @@ long ep_at_resolve(const struct ep_recipe *r, const struct ep_runs *runs, const 
 /* Folder of a step's results for a run: the output template filled in (joined with the recipe's folder); components that name a
  * collected coordinate are left out. "/" in a coordinate's text becomes "_". */
 char *ep_output_folder(const struct ep_recipe *r, const struct ep_step *s, const struct ep_run *run, struct ep_arena *a);
+/* The same for what depends on the coordinates `has` (bits) alone: components that name another are left out. */
+char *ep_output_folder_of(const struct ep_recipe *r, unsigned long long has, const struct ep_run *run, struct ep_arena *a);
+/* The coordinates, as bits, that a path's placeholders name. */
+unsigned long long ep_path_coords(const struct ep_recipe *r, const char *path, struct ep_arena *a);
 #endif

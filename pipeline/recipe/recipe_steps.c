@@ -269,7 +269,7 @@ void ep_read_steps(struct ep_reader *b)
     for (size_t i = 0; i < v->n; i++) {
         struct ep_step *s = &b->r->steps[i];
         *s = (struct ep_step){
-            .name = v->keys[i], .pos = v->key_pos[i], .val = v->items[i], .repeat = -1, .level_of_text = i};
+            .name = v->keys[i], .pos = v->key_pos[i], .val = v->items[i], .repeat = -1};
         if (strlen(s->name) > MOST_NAME)
             ep_diag_error(b->d, s->pos, "step %.40s...: a name has at most %d characters (it becomes a file name)", s->name, MOST_NAME);
         else if (!ep_name_ok(s->name, strlen(s->name)))

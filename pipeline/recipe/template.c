@@ -124,11 +124,26 @@ char *ep_path_join(struct ep_arena *a, const char *folder, const char *path)
 
 /* ---- where results go ---- */
 
-static bool collected(const struct ep_recipe *r, const struct ep_step *s, const char *name)
+/* Coordinates, as bits, that one component names. */
+static unsigned long long component_coords(const struct ep_recipe *r, const struct ep_component *v)
 {
-    for (size_t i = 0; s && i < s->nover; i++)
-        if (!strcmp(r->coords[s->over[i]].name, name)) return true;
-    return false;
+    unsigned long long m = 0;
+    for (size_t k = 0; k < v->n; k++) {
+        long c = v->v[k].hole ? ep_coord_find(r, v->v[k].text) : -1;
+        if (c >= 0) m |= 1ull << c;
+    }
+    return m;
+}
+
+unsigned long long ep_path_coords(const struct ep_recipe *r, const char *path, struct ep_arena *a)
+{
+    struct ep_template t;
+    struct ep_diag nowhere = {0};   /* the recipe was checked */
+    unsigned long long m = 0;
+    if (ep_template_parse(a, path, (struct ep_pos){0}, "path", &t, &nowhere))
+        for (size_t i = 0; i < t.n; i++) m |= component_coords(r, &t.v[i]);
+    ep_diag_free(&nowhere);
+    return m;
 }
 
 static void fill(struct ep_str *out, const char *text)
@@ -138,16 +153,20 @@ static void fill(struct ep_str *out, const char *text)
 
 char *ep_output_folder(const struct ep_recipe *r, const struct ep_step *s, const struct ep_run *run, struct ep_arena *a)
 {
+    unsigned long long has = ~0ull;
+    for (size_t i = 0; s && i < s->nover; i++) has &= ~(1ull << s->over[i]);
+    return ep_output_folder_of(r, has, run, a);
+}
+
+char *ep_output_folder_of(const struct ep_recipe *r, unsigned long long has, const struct ep_run *run, struct ep_arena *a)
+{
     struct ep_template t;
     struct ep_diag nowhere = {0};   /* the recipe was checked */
     struct ep_str b = {0};
     ep_str_add(&b, "");
     if (ep_template_parse(a, r->output, r->output_pos, "output", &t, &nowhere)) {
         for (size_t i = 0; i < t.n; i++) {
-            bool drop = false;
-            for (size_t k = 0; k < t.v[i].n; k++)
-                if (t.v[i].v[k].hole && collected(r, s, t.v[i].v[k].text)) drop = true;
-            if (drop) continue;
+            if (component_coords(r, &t.v[i]) & ~has) continue;
             if (b.n || t.absolute) ep_str_add(&b, "/");
             for (size_t k = 0; k < t.v[i].n; k++) {
                 const struct ep_piece *p = &t.v[i].v[k];
