@@ -52,10 +52,10 @@ static ep_status not_hdf5(const char *path, int fd, size_t bytes, struct ep_err 
         return ep_fail(e, EP_E_INPUT, "%s: damaged or incomplete HDF5 file (a copy that broke off, or a writer that was "
                        "killed?)", path);
     if (n == 8 && !h[0] && !h[1] && !h[2] && (h[3] == 3 || h[3] == 4))
-        return ep_fail(e, EP_E_INPUT, "%s: a Gatan DM%d file; `eelpipe import` makes a .hspy of it", path, h[3]);
+        return ep_fail(e, EP_E_INPUT, "%s: a Gatan DM%d file; open it in HyperSpy and save it as .hspy", path, h[3]);
     if (n == 8 && h[0] == '#')
-        return ep_fail(e, EP_E_INPUT, "%s: a text file, perhaps EMSA/MAS (.msa); `eelpipe import` makes a .hspy of it", path);
-    return ep_fail(e, EP_E_INPUT, "%s: not an HDF5 file; `eelpipe import` reads the formats of instruments", path);
+        return ep_fail(e, EP_E_INPUT, "%s: a text file, perhaps EMSA/MAS (.msa); open it in HyperSpy and save it as .hspy", path);
+    return ep_fail(e, EP_E_INPUT, "%s: not an HDF5 file; files of instruments are opened in HyperSpy and saved as .hspy", path);
 }
 
 /* The descriptor HDF5 reads from: another open() of the path might meet a newer file. */
@@ -110,9 +110,9 @@ static ep_status nothing_found(struct ep_file *f, struct ep_err *e)
     if (f->nrefused) return ep_fail(e, EP_E_INPUT, "%s: %s: %s", f->path, f->refused[0].label, f->refused[0].why);
     if (ep_h5_is_group(f->id, "/Data/SpectrumStream") || ep_h5_is_group(f->id, "/Data/SpectrumImage") ||
         ep_h5_is_group(f->id, "/Data/Image"))
-        return ep_fail(e, EP_E_INPUT, "%s: a Velox file; `eelpipe import` makes a .hspy of it", f->path);
-    return ep_fail(e, EP_E_INPUT, "%s: no signals in it: neither HyperSpy's /Experiments nor NXdata groups; `eelpipe import` "
-                   "reads the formats of instruments", f->path);
+        return ep_fail(e, EP_E_INPUT, "%s: a Velox file; open it in HyperSpy and save it as .hspy", f->path);
+    return ep_fail(e, EP_E_INPUT, "%s: no signals in it: neither HyperSpy's /Experiments nor NXdata groups; files of "
+                   "instruments are imported through HyperSpy: open them there and save them as .hspy", f->path);
 }
 
 static ep_status walk(struct ep_file *f, struct ep_err *e)
