@@ -71,7 +71,7 @@ struct ep_declare {
     struct ep_desc *out; size_t nout;  /* through ep_declare_output() */
     size_t halo;                       /* neighbours needed on each side, in pixels */
     struct ep_regrid regrid;           /* image outputs stand on another grid: they are always written and read back by later steps */
-    size_t scratch;                    /* bytes a thread gives to apply or add */
+    size_t scratch;                    /* bytes a thread gives to apply or add: zeros at first, kept for all of a pass */
     size_t acc;                        /* reduce: bytes of an accumulator (plain data, starts as zeros) */
 };
 /* A new output, zeroed by ep_desc_init, valid until the next call. Names are unique. */

@@ -302,6 +302,7 @@ static void free_plan(void *plan)
     ep_fit_free(q->fit);
     free(q->kernel);
     free(q->x);
+    ep_rows_free(&q->rows);
     free(q);
 }
 
@@ -397,6 +398,7 @@ static ep_status prepare_as(const struct ep_prepare *p, void **plan, bool look, 
     q->nch = ep_desc_nch(in);
     q->x = ep_xcalloc(q->nch, sizeof *q->x);
     ep_model_abscissae(&q->m, 0, (struct ep_range){ 0, q->nch }, q->x);
+    if (!look && q->m.form != EP_MODEL_TWO_POWERS) ep_rows_make(&q->rows, q->x, q->nch);
     q->at_cov = aligned(ep_fit_scratch(q->fit));
     q->at_spectrum = q->at_cov + aligned(ep_functionals_scratch(in, 1));
     q->at_sums = q->at_spectrum + aligned(2 * q->nch * sizeof(double));

@@ -61,13 +61,17 @@ static void put_spectra(const struct ep_apply *a, const struct plan *p, size_t y
     if (ch.first == ch.end) return;
     size_t iy = ep_in_y(in, a->area.y0 + y), ix = ep_in_x(in, a->area.x0 + x);
     double shift = ep_shift_at(in, iy * in->a.nx + ix), *b = (double *)(void *)((char *)a->scratch + p->at_spectrum);
-    if (shift == 0) ep_model_background_at(&p->m, r->theta, p->x + ch.first, ch.end - ch.first, b);
-    else ep_model_background(&p->m, r->theta, shift, ch, b);
+    bool by_rows = shift == 0 && ep_rows_hold(&p->rows, r->theta);   /* of the net, whatever else is wanted */
+    if (back || !by_rows) {
+        if (shift == 0) ep_model_background_at(&p->m, r->theta, p->x + ch.first, ch.end - ch.first, b);
+        else ep_model_background(&p->m, r->theta, shift, ch, b);
+    }
     if (net) {
         const float *from = ep_cell_spectrum(in, iy, ix) + (net->ch0 - in->ch0);
         const double *under = b + (net->ch0 - ch.first);
         float *to = ep_cell_spectrum(net, y, x);
-        for (size_t i = 0; i < net->nch; i++) to[i] = (float)((double)from[i] - under[i]);
+        if (by_rows) ep_rows_subtract(&p->rows, r->theta, net->ch0, net->nch, from, to);
+        else for (size_t i = 0; i < net->nch; i++) to[i] = (float)((double)from[i] - under[i]);
         if (net->sigma) {
             double *var = b + p->nch;
             ep_channel_variances(net, y, x, channels(net), var, (char *)a->scratch + p->at_cov);

@@ -23,6 +23,7 @@ struct plan {
     size_t radius, frame_rows;     /* of the averaging, 0 without; it stays within one frame of a series */
     double *kernel;                /* [2 radius + 1]: one direction */
     double *x;                     /* abscissae of all channels at shift 0 */
+    struct ep_rows rows;           /* for the net of exp(theta0 - theta1 x) at shift 0 */
 };
 
 ep_status ep_background_apply(const struct ep_apply *a, struct ep_err *e);

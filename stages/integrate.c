@@ -38,7 +38,7 @@ struct plan {
     size_t n;                      /* windows: 1, or 2 when normalised by the second */
     struct ep_range at0[2];        /* resolved for an axis that is not shifted */
     bool by, by_sigma, no_noise, estimated;
-    size_t at_x, room;             /* abscissae in scratch, doubles */
+    size_t at_sums, room;          /* window sums in scratch, doubles for abscissae behind them */
 };
 
 /* ---- declare ------------------------------------------------------------------------------------------------ */
@@ -62,8 +62,8 @@ static void check_edges(struct ep_declare *d, const char *param, const struct ep
                             near[own].onset);
 }
 
-/* Scratch: that of ep_functionals(), then the abscissae of the windows, for native channels (a rebinned net has more of them
- * than its own; where they do not fit they are made pixel by pixel, with the same bits). */
+/* Scratch: that of ep_functionals(), then the sums of the windows, then abscissae of native channels to make them of (a
+ * rebinned net has more of those than its own channels). */
 static size_t functionals_bytes(const struct ep_desc *in)
 {
     return (ep_functionals_scratch(in, 2) + 63) / 64 * 64;
@@ -99,7 +99,7 @@ static void declare(struct ep_declare *d)
         o->noise = by->noise;
     }
     if (in->gain == 0 && in->read_noise == 0 && !in->modelled) o->noise = EP_NOISE_UNKNOWN;
-    d->scratch = functionals_bytes(in) + abscissae_room(in) * sizeof(double);
+    d->scratch = functionals_bytes(in) + sizeof(struct ep_window_sums) + abscissae_room(in) * sizeof(double);
 }
 
 static void want(const struct ep_declare *d, const struct ep_want *out, struct ep_want *in)
@@ -125,7 +125,7 @@ static ep_status prepare(const struct ep_prepare *p, void **plan, struct ep_err 
     q->by_sigma = q->by && p->in[PORT_BY].v[0].d->has_sigma;
     q->no_noise = in->gain == 0 && in->read_noise == 0 && !in->modelled;    /* values that are no counts: sigma is not known */
     q->estimated = in->gain_estimated;
-    q->at_x = functionals_bytes(in);
+    q->at_sums = functionals_bytes(in);
     q->room = abscissae_room(in);
     *plan = q;
     return EP_OK;
@@ -149,22 +149,15 @@ static struct quantity normalised(struct quantity n, struct quantity d, double c
     return quotient(n, d, cov);
 }
 
-/* Abscissae of the windows of a net image that is not shifted: once for all pixels. */
-static void make_abscissae(const struct plan *p, const struct ep_apply *a, const double *x[2])
+/* What the windows' sums need of the background of pixels that are not shifted; made once by each thread. */
+static const struct ep_window_sums *window_sums(const struct plan *p, const struct ep_apply *a)
 {
-    const struct ep_cell *in = &a->in[0];
-    double *room = (double *)(void *)((char *)a->scratch + p->at_x);
-    size_t used = 0;
-    for (size_t i = 0; i < p->n && in->model && !in->shift; i++) {
-        size_t n = (p->at0[i].end - p->at0[i].first) * in->model->bin;
-        if (used + n > p->room) return;
-        ep_model_abscissae(in->model, 0, p->at0[i], room + used);
-        x[i] = room + used;
-        used += n;
-    }
+    char *room = (char *)a->scratch + p->at_sums;
+    return ep_window_sums((struct ep_window_sums *)(void *)room, &a->in[0], p->n, p->at0,
+                          (double *)(void *)(room + sizeof(struct ep_window_sums)), p->room);
 }
 
-static struct quantity intensity(const struct plan *p, const struct ep_apply *a, size_t y, size_t x, const double *const *abscissae,
+static struct quantity intensity(const struct plan *p, const struct ep_apply *a, size_t y, size_t x, const struct ep_window_sums *made,
                                  uint32_t *flag)
 {
     const struct ep_cell *in = &a->in[0];
@@ -183,7 +176,7 @@ static struct quantity intensity(const struct plan *p, const struct ep_apply *a,
             }
         }
     }
-    *flag |= ep_functionals_at(in, iy, ix, p->n, f, abscissae, value, cov, a->scratch);
+    *flag |= ep_functionals_at(in, iy, ix, p->n, f, made, value, cov, a->scratch);
     if (ep_fatal(*flag)) return nothing;
     struct quantity n = { value[0], p->no_noise ? (double)NAN : cov[0] };
     if (p->n == 2) return normalised(n, (struct quantity){ value[1], p->no_noise ? (double)NAN : cov[3] }, cov[1], flag);
@@ -198,13 +191,12 @@ static ep_status apply(const struct ep_apply *a, struct ep_err *e)
 {
     (void)e;
     const struct plan *p = a->plan;
-    const double *abscissae[2] = { NULL, NULL };
-    make_abscissae(p, a, abscissae);
+    const struct ep_window_sums *made = window_sums(p, a);
     for (size_t y = 0; y < a->area.ny; y++)
         for (size_t x = 0; x < a->area.nx; x++) {
             uint32_t *flag = &a->flag[y * a->area.nx + x];
             struct quantity q = { (double)NAN, (double)NAN };
-            if (!ep_fatal(*flag)) q = intensity(p, a, a->area.y0 + y, a->area.x0 + x, abscissae, flag);
+            if (!ep_fatal(*flag)) q = intensity(p, a, a->area.y0 + y, a->area.x0 + x, made, flag);
             if (p->estimated) *flag |= EP_FLAG_SIGMA_ESTIMATED;
             ep_put(&a->out[0], y, x, q.value, sqrt(q.var));
         }

@@ -13,7 +13,7 @@ struct plan {
     double window[2][2];
     struct ep_range at0[2];        /* resolved for an axis that is not shifted */
     bool no_noise, estimated;
-    size_t at_x, room;             /* abscissae in scratch, doubles */
+    size_t at_sums, room;          /* window sums in scratch, doubles for abscissae behind them */
 };
 
 static size_t functionals_bytes(const struct ep_desc *in)
@@ -47,7 +47,7 @@ void ep_quotient_declare(struct ep_declare *d, const struct ep_quotient *q)
         ep_declare_map(d, names[k], in, k < 2 ? counts : square, name, k < 2);
     }
     for (size_t i = 0; no_noise && i < d->nout; i++) d->out[i].noise = EP_NOISE_UNKNOWN;
-    d->scratch = functionals_bytes(in) + abscissae_room(in) * sizeof(double);
+    d->scratch = functionals_bytes(in) + sizeof(struct ep_window_sums) + abscissae_room(in) * sizeof(double);
 }
 
 void ep_quotient_want(const struct ep_declare *d, const struct ep_quotient *q, struct ep_want *in)
@@ -64,29 +64,22 @@ ep_status ep_quotient_prepare(const struct ep_prepare *p, const struct ep_quotie
     for (size_t i = 0; i < 2; i++) made->at0[i] = ep_axis_window(&in->energy, q->window[i][0], q->window[i][1], 0, NULL);
     made->no_noise = in->gain == 0 && in->read_noise == 0 && !in->modelled;
     made->estimated = in->gain_estimated;
-    made->at_x = functionals_bytes(in);
+    made->at_sums = functionals_bytes(in);
     made->room = abscissae_room(in);
     *plan = made;
     return EP_OK;
 }
 
-/* Abscissae of the windows of a net image that is not shifted: once for all pixels. */
-static void make_abscissae(const struct plan *p, const struct ep_apply *a, const double *x[2])
+/* What the windows' sums need of the background of pixels that are not shifted; made once by each thread. */
+static const struct ep_window_sums *window_sums(const struct plan *p, const struct ep_apply *a)
 {
-    const struct ep_cell *in = &a->in[0];
-    double *room = (double *)(void *)((char *)a->scratch + p->at_x);
-    size_t used = 0;
-    for (size_t i = 0; i < 2 && in->model && !in->shift; i++) {
-        size_t n = (p->at0[i].end - p->at0[i].first) * in->model->bin;
-        if (used + n > p->room) return;
-        ep_model_abscissae(in->model, 0, p->at0[i], room + used);
-        x[i] = room + used;
-        used += n;
-    }
+    char *room = (char *)a->scratch + p->at_sums;
+    return ep_window_sums((struct ep_window_sums *)(void *)room, &a->in[0], 2, p->at0,
+                          (double *)(void *)(room + sizeof(struct ep_window_sums)), p->room);
 }
 
 /* Sums of both windows, and covariance; false when there are none. */
-static bool sums(const struct plan *p, const struct ep_apply *a, size_t y, size_t x, const double *const *abscissae, double value[2],
+static bool sums(const struct plan *p, const struct ep_apply *a, size_t y, size_t x, const struct ep_window_sums *made, double value[2],
                  double cov[4], uint32_t *flag)
 {
     const struct ep_cell *in = &a->in[0];
@@ -103,7 +96,7 @@ static bool sums(const struct plan *p, const struct ep_apply *a, size_t y, size_
             }
         }
     }
-    *flag |= ep_functionals_at(in, iy, ix, 2, f, abscissae, value, cov, a->scratch);
+    *flag |= ep_functionals_at(in, iy, ix, 2, f, made, value, cov, a->scratch);
     return !ep_fatal(*flag);
 }
 
@@ -111,13 +104,13 @@ ep_status ep_quotient_apply(const struct ep_apply *a, struct ep_err *e)
 {
     (void)e;
     const struct plan *p = a->plan;
-    const double nan = (double)NAN, *abscissae[2] = { NULL, NULL };
-    make_abscissae(p, a, abscissae);
+    const double nan = (double)NAN;
+    const struct ep_window_sums *made = window_sums(p, a);
     for (size_t y = 0; y < a->area.ny; y++)
         for (size_t x = 0; x < a->area.nx; x++) {
             uint32_t *flag = &a->flag[y * a->area.nx + x];
             double v[2] = { nan, nan }, c[4] = { nan, nan, nan, nan }, ratio = nan, sigma = nan;
-            if (ep_fatal(*flag) || !sums(p, a, a->area.y0 + y, a->area.x0 + x, abscissae, v, c, flag)) {
+            if (ep_fatal(*flag) || !sums(p, a, a->area.y0 + y, a->area.x0 + x, made, v, c, flag)) {
                 v[0] = v[1] = c[0] = c[1] = c[3] = nan;
             } else {
                 if (p->no_noise) c[0] = c[1] = c[3] = nan;

@@ -27,12 +27,24 @@ static void on_signal(int sig)
     else if (now.tv_sec > atomic_load(&stop_time) + 1) _exit(128 + sig);
 }
 
+/* A mapped input was cut short, or its disk failed, between the moment its pages were asked for and their use. */
+static void on_bus_error(int sig)
+{
+    static const char say[] = "eelpipe: an input file became shorter, or its disk failed, while it was read: nothing was written of it; "
+                              "run again when the file is whole\n";
+    (void)sig;
+    if (write(STDERR_FILENO, say, sizeof say - 1) < 0) _exit(EXIT_NOTHING); /* nobody listens */
+    _exit(EXIT_NOTHING);
+}
+
 static void watch_signals(void)
 {
     struct sigaction sa = {.sa_handler = on_signal};
     sigemptyset(&sa.sa_mask);
     sigaction(SIGINT, &sa, NULL);
     sigaction(SIGTERM, &sa, NULL);
+    sa.sa_handler = on_bus_error;
+    sigaction(SIGBUS, &sa, NULL);
     sa.sa_handler = SIG_IGN; /* a full disk or a closed pipe is an error that a call returns */
     sigaction(SIGPIPE, &sa, NULL);
     sigaction(SIGXFSZ, &sa, NULL);

@@ -148,26 +148,57 @@ EP_CLONES static double sum_floats(const float *y, size_t n)
     return EP_HSUM(s);
 }
 
+const struct ep_window_sums *ep_window_sums(struct ep_window_sums *s, const struct ep_cell *c, size_t n, const struct ep_range *ch,
+                                            double *x, size_t room)
+{
+    const struct ep_model *m = c->model;
+    if (!m || c->shift || m->form == EP_MODEL_TWO_POWERS) return NULL;
+    if (s->of == m) return s;
+    s->of = m;
+    for (size_t i = 0; i < n; i++) {
+        struct ep_points p = { x, (ch[i].end - ch[i].first) * m->bin };
+        s->w[i].ready = false;
+        if (p.n < 1 || p.n > room) continue;
+        ep_model_abscissae(m, 0, ch[i], x);
+        double spread = fabs(x[p.n - 1] - x[0]);
+        if (!isfinite(x[0] + x[p.n - 1] + x[0] * x[p.n / 2])) continue;        /* channels at or below 0 eV have no background */
+        /* Exponents from -5 to 20; less where windows are so wide that theirs lie near 4. Others are summed directly. */
+        double half = fmin(12.5, EP_WINDOW_PIECES / (8 * (spread + 1e-9))), lo = fmin(7.5, half) - half, hi = lo + 2 * half;
+        size_t pieces = least(ep_pieces_count(lo, hi, spread), EP_WINDOW_PIECES);
+        ep_pieces_fill(&s->w[i].t, s->w[i].piece, lo, hi, pieces, ep_family_functions, &p);
+        s->w[i].ready = true;
+    }
+    return s;
+}
+
+/* sum B and sum B x over n native channels. */
+static void background_sums(const struct pixel *p, size_t first, size_t n, double b[2])
+{
+    double s0[EP_LANES] = { 0 }, s1[EP_LANES] = { 0 }, x[EP_MODEL_BLOCK];
+    for (size_t i = 0; i < n; i += EP_MODEL_BLOCK) {
+        size_t k = least(n - i, EP_MODEL_BLOCK);
+        ep_model_x(p->m, p->shift, first + i, k, x);
+        ep_model_sums(p->theta, x, k, s0, s1);
+    }
+    b[0] = EP_HSUM(s0);
+    b[1] = EP_HSUM(s1);
+}
+
 /* A plain sum off the fit channels that shares no channel with another functional: no values per channel are needed. */
-static bool short_term(const struct pixel *p, const struct ep_functional *f, const double *x, const float *val,
+static bool short_term(const struct pixel *p, const struct ep_functional *f, const struct ep_pieces *sums, const float *val,
                        struct term *t)
 {
     size_t n = f->ch.end - f->ch.first;
     double b[2] = { 0, 0 };
+    if (p->m && p->m->form == EP_MODEL_TWO_POWERS) return false;
     t->value = sum_floats(val, n);
-    if (p->m) {
-        if (p->m->form == EP_MODEL_TWO_POWERS) return false;
-        double s0[EP_LANES] = { 0 }, s1[EP_LANES] = { 0 }, block[EP_MODEL_BLOCK];
-        size_t native = n * p->m->bin, first = p->m->first + f->ch.first * p->m->bin;
-        if (x && p->shift == 0) ep_model_sums(p->theta, x, native, s0, s1);
-        else
-            for (size_t i = 0; i < native; i += EP_MODEL_BLOCK) {
-                size_t k = least(native - i, EP_MODEL_BLOCK);
-                ep_model_x(p->m, p->shift, first + i, k, block);
-                ep_model_sums(p->theta, block, k, s0, s1);
-            }
-        b[0] = EP_HSUM(s0);
-        b[1] = EP_HSUM(s1);
+    if (p->m && sums && p->shift == 0 && p->theta[1] >= sums->lo && p->theta[1] <= sums->hi) {
+        double k[2];
+        ep_pieces_eval(sums, p->theta[1], 2, k);
+        b[0] = ep_exp1(p->theta[0] + k[0]);
+        b[1] = b[0] * k[1];
+    } else if (p->m) {
+        background_sums(p, p->m->first + f->ch.first * p->m->bin, n * p->m->bin, b);
     }
     t->p[0] = b[0];
     t->p[1] = -b[1];
@@ -260,7 +291,7 @@ uint32_t ep_functionals(const struct ep_cell *c, size_t iy, size_t ix, size_t nf
 }
 
 uint32_t ep_functionals_at(const struct ep_cell *c, size_t iy, size_t ix, size_t nf, const struct ep_functional *f,
-                           const double *const *x, double *value, double *cov, void *scratch)
+                           const struct ep_window_sums *sums, double *value, double *cov, void *scratch)
 {
     struct pixel p = pixel_of(c, iy * c->a.nx + ix);
     const float *y = ep_cell_spectrum(c, iy, ix);
@@ -271,7 +302,8 @@ uint32_t ep_functionals_at(const struct ep_cell *c, size_t iy, size_t ix, size_t
         const float *val = y + (f[a].ch.first - c->ch0);
         t[a].v = v;
         v += f[a].ch.end - f[a].ch.first;
-        if (needs_channels(&p, nf, f, a) || !short_term(&p, &f[a], x ? x[a] : NULL, val, &t[a])) long_term(&p, &f[a], val, &t[a]);
+        const struct ep_pieces *made = sums && sums->w[a].ready ? &sums->w[a].t : NULL;
+        if (needs_channels(&p, nf, f, a) || !short_term(&p, &f[a], made, val, &t[a])) long_term(&p, &f[a], val, &t[a]);
         ok = isfinite(t[a].value) && isfinite(t[a].d);
         keep_positive(&p, &f[a], &t[a]);
     }

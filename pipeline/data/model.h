@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include "pipeline/data/cell.h"
+#include "pipeline/numerics/exp_family.h"
 
 #define EP_NTHETA 3   /* two parameters and one auxiliary number of the method */
 #define EP_NCMAT 3    /* C00, C01, C11 */
@@ -49,10 +50,21 @@ size_t ep_functionals_scratch(const struct ep_desc *d, size_t nf);
  * (0, NOT_FINITE when a channel in use is not finite: then all results are NaN). */
 uint32_t ep_functionals(const struct ep_cell *c, size_t iy, size_t ix, size_t nf, const struct ep_functional *f,
                         double *value, double *cov, void *scratch);
-/* The same with abscissae made once: x[a] is NULL or ep_model_abscissae() of f[a].ch at shift 0, used for pixels without
- * a shift. x NULL: none. Same bits; plain window sums cost half. */
+/* What plain sums over one or two fixed windows need of the background where pixels have no shift: ln sum exp(-theta1 x) and the
+ * mean of x under it, as polynomials of theta1. Plain data for a scratch that starts as zeros. */
+#define EP_WINDOW_PIECES 64
+struct ep_window_sums {
+    const struct ep_model *of;         /* whose they are; NULL: not made yet */
+    struct { bool ready; struct ep_pieces t; struct ep_poly piece[EP_WINDOW_PIECES]; } w[2];
+};
+/* Makes them for the model of a cell and n windows of its channels unless they are there; NULL where they are of no use (no
+ * model, shifted pixels). A window of more native channels than there is room for abscissae is left out. */
+const struct ep_window_sums *ep_window_sums(struct ep_window_sums *s, const struct ep_cell *c, size_t n, const struct ep_range *ch,
+                                            double *x, size_t room);
+/* ep_functionals() of windows in the order of `sums` (NULL: none), which must have been made for their channels. Equal to it to
+ * rounding (1e-13 of the background); plain window sums cost a fraction. */
 uint32_t ep_functionals_at(const struct ep_cell *c, size_t iy, size_t ix, size_t nf, const struct ep_functional *f,
-                           const double *const *x, double *value, double *cov, void *scratch);
+                           const struct ep_window_sums *sums, double *value, double *cov, void *scratch);
 /* Abscissae (ln(E/e_ref) or (E-e_ref)/e_ref) of the native channels behind channels ch: (end - first)*bin values. */
 void ep_model_abscissae(const struct ep_model *m, double shift, struct ep_range ch, double *x);
 /* Background at channels ch of the carrying image: out[i] for ch.first + i. 0 where E <= 0 in a power law. */

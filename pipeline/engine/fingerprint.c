@@ -12,7 +12,7 @@
 #include "pipeline/engine/graph_parts.h"
 #include "pipeline/io/result.h"
 
-#define FORMAT_NUMBER 2 /* raised when the meaning of fingerprints or of result files changes */
+#define FORMAT_NUMBER 3 /* raised when the meaning of fingerprints or of result files changes */
 #define CLOCK_GRAIN_S 2 /* a file changed this recently may change again within one time stamp */
 
 /* One line: "size mtime_s mtime_ns index fingerprint path". */

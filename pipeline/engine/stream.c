@@ -16,7 +16,8 @@ struct slot {
     enum slot_state state;
     struct ep_block_cells cells;
     struct ep_block *block;          /* [nsource] */
-    size_t *capacity;                /* floats allocated in block[i].val */
+    void **values;                   /* room for block[i].val where that is no view, */
+    size_t *capacity;                /* and the floats allocated there */
     size_t *pixels;                  /* pixels allocated in its per-pixel arrays */
     size_t left_to_fill;             /* pieces not yet filled */
     bool all_queued;
@@ -102,6 +103,9 @@ static void do_cell(struct stream *s, struct slot *slot, size_t index, struct ep
     pthread_mutex_lock(&s->lock);
     s->cells_done++;
     if (--slot->left_to_do == 0) {
+        pthread_mutex_unlock(&s->lock); /* nobody else touches the slot now */
+        for (size_t i = 0; i < s->p->nsource; i++) ep_block_unmap(&slot->block[i]);
+        pthread_mutex_lock(&s->lock);
         slot->state = SLOT_FREE;
         s->oldest = (s->oldest + 1) % NSLOT;
     }
@@ -223,11 +227,6 @@ static ep_status ready_block(struct stream *s, struct slot *t, size_t i, struct 
     size_t np = b->a.ny * b->a.nx, n;
     if (!ep_mul_ok(np, b->nch, &n)) return ep_fail(e, EP_E_COMPUTE, "block too large");
     ep_status st = EP_OK;
-    if (n > t->capacity[i]) {
-        t->capacity[i] = 0;
-        st = grow((void **)&b->val, n, sizeof *b->val, e);
-        if (!st) t->capacity[i] = n;
-    }
     if (!st && np > t->pixels[i]) {
         const struct ep_desc *d = ep_source_desc(src->src);
         t->pixels[i] = 0;
@@ -237,7 +236,18 @@ static ep_status ready_block(struct stream *s, struct slot *t, size_t i, struct 
         if (!st && d->modelled) st = grow((void **)&b->cmat, np, EP_NCMAT * sizeof *b->cmat, e);
         if (!st) t->pixels[i] = np;
     }
-    if (!st) memset(b->flag, 0, np * sizeof *b->flag);
+    if (st) return st;
+    memset(b->flag, 0, np * sizeof *b->flag);
+    if (ep_source_view(src->src, b)) return EP_OK;
+    if (n > t->capacity[i]) {
+        t->capacity[i] = 0;
+        st = grow(&t->values[i], n, sizeof(float), e);
+        if (!st) t->capacity[i] = n;
+    }
+    b->val = t->values[i];
+    b->sx = b->nch;
+    b->sy = b->nch * b->a.nx;
+    if (!st) ep_source_map(src->src, b);
     return st;
 }
 
@@ -323,13 +333,15 @@ static void stream_free(struct stream *s)
     for (size_t i = 0; i < NSLOT; i++) {
         struct slot *t = &s->slot[i];
         for (size_t k = 0; t->block && k < s->p->nsource; k++) {
-            free(t->block[k].val);
+            ep_block_unmap(&t->block[k]);
+            free(t->values[k]);
             free(t->block[k].flag);
             free(t->block[k].shift);
             free(t->block[k].theta);
             free(t->block[k].cmat);
         }
         free(t->block);
+        free(t->values);
         free(t->capacity);
         free(t->pixels);
     }
@@ -426,6 +438,7 @@ ep_status ep_pass_run(struct ep_pass *p, struct ep_err *e)
     if (st) goto out;
     for (size_t i = 0; i < NSLOT; i++) {
         s.slot[i].block = ep_xcalloc(p->nsource, sizeof *s.slot[i].block);
+        s.slot[i].values = ep_xcalloc(p->nsource, sizeof *s.slot[i].values);
         s.slot[i].capacity = ep_xcalloc(p->nsource, sizeof(size_t));
         s.slot[i].pixels = ep_xcalloc(p->nsource, sizeof(size_t));
     }

@@ -15,6 +15,8 @@ ep_status ep_buffers_make(const struct ep_pass *p, const struct ep_layout *l, st
     b->node = ep_xcalloc(p->nnode, sizeof *b->node);
     for (size_t i = 0; i < p->nsource; i++) {
         struct ep_source_buffers *s = &b->src[i];
+        size_t nch = p->source[i].want.end - p->source[i].want.first;
+        if (p->source[i].src && !ep_source_view_in_place(p->source[i].src)) ok &= (s->val = malloc(np * nch * sizeof *s->val)) != NULL;
         ok &= (s->flag = malloc(np * sizeof *s->flag)) != NULL;
         ok &= (s->shift = malloc(np * sizeof *s->shift)) != NULL;
         ok &= (s->sigma = malloc(np * sizeof *s->sigma)) != NULL;
@@ -57,6 +59,7 @@ ep_status ep_buffers_make(const struct ep_pass *p, const struct ep_layout *l, st
 void ep_buffers_free(const struct ep_pass *p, struct ep_worker_buffers *b)
 {
     for (size_t i = 0; b->src && i < p->nsource; i++) {
+        free(b->src[i].val);
         free(b->src[i].flag);
         free(b->src[i].shift);
         free(b->src[i].sigma);
@@ -95,8 +98,8 @@ static void copy_rows(void *to, const void *from, size_t size, struct ep_area a,
         memcpy((char *)to + y * a.nx * size, (const char *)from + ((a.y0 - of.y0 + y) * of.nx + a.x0 - of.x0) * size, a.nx * size);
 }
 
-static void source_cell(const struct ep_pass_source *s, const struct ep_block *blk, const struct ep_grid *g, struct ep_area inner,
-                        struct ep_source_buffers *b)
+static ep_status source_cell(const struct ep_pass_source *s, const struct ep_block *blk, const struct ep_grid *g,
+                             struct ep_area inner, struct ep_source_buffers *b, struct ep_err *e)
 {
     struct ep_area a = ep_area_grow(inner, s->margin, g);
     struct ep_cell *c = &b->cell;
@@ -107,9 +110,12 @@ static void source_cell(const struct ep_pass_source *s, const struct ep_block *b
     if (s->src) {
         c->ch0 = blk->ch0;
         c->nch = blk->nch;
-        c->sx = blk->nch;
-        c->sy = blk->nch * blk->a.nx;
-        c->val = blk->val + (a.y0 - blk->a.y0) * c->sy + (a.x0 - blk->a.x0) * c->sx;
+        c->sx = blk->val ? blk->sx : blk->nch;
+        c->sy = blk->val ? blk->sy : blk->nch * a.nx;
+        ep_status st = blk->view ? ep_block_ready(s->src, blk, a, e) : EP_OK;
+        if (st) return st;
+        c->val = blk->val ? blk->val + (a.y0 - blk->a.y0) * c->sy + (a.x0 - blk->a.x0) * c->sx : b->val;
+        for (size_t y = 0; !blk->val && y < a.ny; y++) ep_block_pick(s->src, blk, a.y0 + y, a.x0, a.nx, b->val + y * c->sy);
         copy_rows(b->flag, blk->flag, sizeof *b->flag, a, blk->a);
         if (blk->shift) {
             copy_rows(b->shift, blk->shift, sizeof *b->shift, a, blk->a);
@@ -139,6 +145,7 @@ static void source_cell(const struct ep_pass_source *s, const struct ep_block *b
         for (size_t y = 0; y < a.ny; y++)
             for (size_t x = 0; x < a.nx; x++)
                 if (s->mask[(a.y0 + y) * g->nx + a.x0 + x]) b->flag[y * a.nx + x] |= EP_FLAG_MASKED;
+    return EP_OK;
 }
 
 /* ---- Nodes ------------------------------------------------------------------------------------------------- */
@@ -315,7 +322,7 @@ ep_status ep_cell_evaluate(const struct ep_pass *p, struct ep_layout *l, const s
     ep_status st = start_cell(p, area, b, e);
     for (size_t y = 0; !st && y < area.ny; y += l->strip) {
         struct ep_area strip = {area.y0 + y, area.x0, area.ny - y < l->strip ? area.ny - y : l->strip, area.nx};
-        for (size_t i = 0; i < p->nsource; i++) source_cell(&p->source[i], &blocks[i], &l->grid, strip, &b->src[i]);
+        for (size_t i = 0; !st && i < p->nsource; i++) st = source_cell(&p->source[i], &blocks[i], &l->grid, strip, &b->src[i], e);
         for (size_t k = 0; !st && k < p->nnode; k++) {
             const struct ep_pass_node *n = &p->node[k];
             gather_inputs(n, b, b->node[k].in);

@@ -126,7 +126,7 @@ static void cut_blocks(const struct ep_pass *p, struct ep_layout *l)
     for (size_t i = 0; i < p->nsource; i++) {
         const struct ep_pass_source *s = &p->source[i];
         if (!s->src) continue;
-        per_pixel += (s->want.end - s->want.first) * sizeof(float) + 16;
+        per_pixel += ep_source_pixel_bytes(s->src, s->want.end - s->want.first) + 16;
         size_t cy, cx;
         ep_source_chunk(s->src, &cy, &cx);
         straddle |= cy > 1 && EP_CELL_NY % cy != 0;

@@ -37,7 +37,7 @@ struct ep_node_buffers {
     float **kept;               /* [nout]: a cell's worth of a kept image, handed to the writer */
     struct ep_area kept_area;
 };
-struct ep_source_buffers { struct ep_cell cell; uint32_t *flag; double *shift, *theta, *cmat; float *sigma; };
+struct ep_source_buffers { struct ep_cell cell; uint32_t *flag; double *shift, *theta, *cmat; float *sigma, *val; };
 
 struct ep_layout {
     struct ep_grid grid;

@@ -56,10 +56,16 @@ ep_status ep_file_load(struct ep_file *f, size_t i, size_t max_bytes, struct ep_
 struct ep_block {
     struct ep_area a;
     size_t ch0, nch;
-    float *val;        /* dense [ny][nx][nch], the caller's */
+    float *val;        /* dense [ny][nx][nch], the caller's; of a view: in the file, read-only, with the strides below, or NULL */
     double *shift;     /* dense per pixel or NULL if the source has none */
     double *theta, *cmat; /* [pixel][EP_NTHETA|EP_NCMAT] or NULL if the source is not modelled */
     uint32_t *flag;    /* per pixel; zero or the stored flags of a result's image */
+    void *map;         /* a part of the file, or NULL */
+    size_t map_bytes, map_from;
+    /* of a view: */
+    bool view;
+    const unsigned char *first; /* not chunked: channel 0 of pixel (a.y0, a.x0), as it is stored */
+    size_t sy, sx;     /* strides between rows and pixels, in values */
 };
 struct ep_piece { void *raw; size_t bytes, capacity; unsigned filter_mask; size_t coord[EP_MAX_AXES]; bool present; }; /* reused; free(raw) at the end */
 
@@ -74,6 +80,20 @@ const struct ep_model *ep_source_model(const struct ep_source *s); /* NULL unles
 void ep_source_chunk(const struct ep_source *s, size_t *ny, size_t *nx);
 /* Bytes of a chunk that must be held as a whole to read any of it; 0: none. */
 size_t ep_source_chunk_bytes(const struct ep_source *s);
+/* Values that lie in a local file unpacked need not be read: true if b (all but values set) is a view of the file now.
+ * It has pieces only for what pixels carry. Before its values are used, in any thread, ep_block_ready is told which; where
+ * they are not used in place (val is NULL), rows are picked. ep_block_unmap ends it (nothing to do for other blocks). */
+bool ep_source_view(struct ep_source *s, struct ep_block *b);
+/* For blocks that are no views: maps the chunks that the pieces will be filled from, where that saves a copy. */
+void ep_source_map(struct ep_source *s, struct ep_block *b);
+bool ep_source_view_in_place(const struct ep_source *s);
+/* Pixels of a view that are used next: brings them into memory, hashes the units among them. Small areas stay in the cache. */
+ep_status ep_block_ready(struct ep_source *s, const struct ep_block *b, struct ep_area a, struct ep_err *e);
+/* nx pixels of a row from x on, dense, the block's channels. Any thread. */
+void ep_block_pick(const struct ep_source *s, const struct ep_block *b, size_t row, size_t x, size_t nx, float *to);
+void ep_block_unmap(struct ep_block *b);
+/* Bytes of memory for each pixel of a block with nch channels: all channels of a view, else those. */
+size_t ep_source_pixel_bytes(const struct ep_source *s, size_t nch);
 size_t ep_source_pieces(const struct ep_source *s, const struct ep_block *b);
 ep_status ep_source_fetch(struct ep_source *s, const struct ep_block *b, size_t piece, struct ep_piece *p, struct ep_err *e);
 ep_status ep_source_fill(struct ep_source *s, struct ep_block *b, size_t piece, struct ep_piece *p, struct ep_err *e);

@@ -113,13 +113,13 @@ ep_status ep_reserve(void **buf, size_t *capacity, size_t bytes, const char *wha
 
 /* A contiguous array whose bytes are all in the file at one place, whatever their type: their number, else 0. */
 size_t ep_store_contiguous(const struct ep_file *f, const struct ep_store *s);
-/* The array is hashed in units, each by itself, so that threads can share the work: stored chunks, or of a contiguous array
- * of 64 KiB to 4 MiB each. That depends on its shape alone: some whole lines (the last two dimensions), or some
- * pixels (the last dimension) of a line over 4 MiB, or some bytes of a pixel over 4 MiB. */
+/* The array is hashed in units, each by itself, so that threads can share the work and hash what they compute with: stored
+ * chunks; of a contiguous array up to 64 pixels (along the last dimension but one: what a row of a cell holds), or some
+ * bytes of a pixel (the last dimension) over 4 MiB. That depends on its shape alone. */
 struct ep_units {
     size_t count;
     size_t outer, step, per; /* bytes of what is cut, bytes of a unit (the last may have less), units in each outer */
-    size_t lines, pixels;    /* that a unit holds; lines = 0: pixels of one line; both 0: bytes of a pixel, or chunks */
+    size_t pixels;           /* that a unit holds; 0: bytes of a pixel, or chunks */
 };
 /* bytes: of the contiguous array, 0 = chunks. */
 void ep_units_of(const struct ep_store *s, size_t bytes, struct ep_units *u);

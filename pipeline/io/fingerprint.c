@@ -12,9 +12,7 @@
 #include "pipeline/base/mem.h"
 #include "pipeline/io/file_private.h"
 
-#define UNIT_MIN ((size_t)64 << 10)
 #define UNIT_MAX ((size_t)4 << 20)
-#define UNIT_PIXELS ((size_t)1 << 20) /* of a line that is cut */
 #define STEP ((size_t)256 << 10)
 #define BATCH 16384 /* digests held at a time */
 #define MAX_THREADS 64
@@ -103,12 +101,8 @@ void ep_units_of(const struct ep_store *s, size_t bytes, struct ep_units *u)
     *u = (struct ep_units){.count = s->chunks, .per = 1};
     if (!bytes) return;
     size_t pixel = H5Tget_size(s->type) * s->dim[s->rank - 1], line = s->rank > 1 ? pixel * s->dim[s->rank - 2] : pixel;
-    if (line <= UNIT_MAX) {
-        for (u->lines = 1; u->lines * line < UNIT_MIN;) u->lines *= 2;
-        u->outer = bytes;
-        u->step = u->lines * line;
-    } else if (pixel <= UNIT_MAX) {
-        for (u->pixels = 1; 2 * u->pixels * pixel <= UNIT_PIXELS;) u->pixels *= 2;
+    if (pixel <= UNIT_MAX) {
+        u->pixels = EP_CELL_NX;
         u->outer = line;
         u->step = u->pixels * pixel;
     } else {

@@ -127,6 +127,13 @@ static char *fixed_text(const char *p, size_t width, H5T_str_t pad)
     return s;
 }
 
+hid_t ep_h5_text_transfer(void)
+{
+    hid_t p = H5Pcreate(H5P_DATASET_XFER);
+    if (p >= 0) H5Pset_buffer(p, 16 << 10, NULL, NULL);
+    return p;
+}
+
 /* All texts of an attribute or dataset; exactly one of attr and dset is valid. */
 static char **read_texts(hid_t attr, hid_t dset, size_t max, size_t *n)
 {
@@ -142,7 +149,8 @@ static char **read_texts(hid_t attr, hid_t dset, size_t max, size_t *n)
     EP_AUTO_HID mt = text_memory_type(type, &width);
     if (mt < 0 || !ep_mul_ok((size_t)np, width ? width : sizeof(char *), &bytes) || bytes > EP_H5_TEXT_MAX) return NULL;
     EP_AUTO_FREE char *buf = calloc(1, bytes);
-    if (!buf || (attr >= 0 ? H5Aread(attr, mt, buf) : H5Dread(dset, mt, H5S_ALL, H5S_ALL, H5P_DEFAULT, buf)) < 0) return NULL;
+    EP_AUTO_HID transfer = ep_h5_text_transfer();
+    if (!buf || transfer < 0 || (attr >= 0 ? H5Aread(attr, mt, buf) : H5Dread(dset, mt, H5S_ALL, H5S_ALL, transfer, buf)) < 0) return NULL;
     list = ep_xcalloc((size_t)np + 1, sizeof *list);
     for (size_t i = 0; i < (size_t)np; i++) {
         if (width) {

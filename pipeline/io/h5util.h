@@ -76,4 +76,7 @@ hid_t ep_h5_bool_type(void);
 
 /* Copies src to out, cut between UTF-8 characters, control characters as blanks. */
 void ep_h5_copy_text(char *out, size_t cap, const char *src);
+
+/* Transfer properties for texts: HDF5's own two buffers for their conversion take and clear 2 MB for each call. */
+hid_t ep_h5_text_transfer(void);
 #endif

@@ -13,10 +13,12 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "chunks are written as
 
 ep_status ep_h5w_open(struct ep_h5w *h, const char *path, struct ep_err *e)
 {
-    *h = (struct ep_h5w){.path = path, .err = e, .text = H5I_INVALID_HID, .boolean = H5I_INVALID_HID};
+    *h = (struct ep_h5w){.path = path, .err = e, .text = H5I_INVALID_HID, .boolean = H5I_INVALID_HID,
+                          .transfer = H5I_INVALID_HID};
     h->text = ep_h5_text_type();
     h->boolean = ep_h5_bool_type();
-    if (h->text < 0 || h->boolean < 0)
+    h->transfer = ep_h5_text_transfer();
+    if (h->text < 0 || h->boolean < 0 || h->transfer < 0)
         return ep_h5w_fail(h, "types");
     return EP_OK;
 }
@@ -25,6 +27,7 @@ void ep_h5w_close(struct ep_h5w *h)
 {
     ep_hid_done(&h->text);
     ep_hid_done(&h->boolean);
+    ep_hid_done(&h->transfer);
 }
 
 /* ---- Errors --------------------------------------------------------------------------------------------- */
@@ -172,7 +175,7 @@ static hid_t whole(struct ep_h5w *h, hid_t parent, const char *name, hid_t file_
 {
     hid_t d = H5Dcreate2(parent, name, file_type, space, H5P_DEFAULT, creation, H5P_DEFAULT);
     if (ep_h5w_ok(h, d, name) && !empty)
-        ep_h5w_ok(h, H5Dwrite(d, mem_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data), name);
+        ep_h5w_ok(h, H5Dwrite(d, mem_type, H5S_ALL, H5S_ALL, mem_type == h->text ? h->transfer : H5P_DEFAULT, data), name);
     if (h->status != EP_OK)
         ep_h5w_done(h, &d);
     return d;

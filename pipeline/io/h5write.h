@@ -19,6 +19,7 @@ struct ep_h5w {
     ep_status status;      /* the first failure, EP_OK so far */
     struct ep_err *err;    /* of the call now running; the owner sets it */
     hid_t text, boolean;   /* types: variable-length UTF-8, enum FALSE/TRUE */
+    hid_t transfer;        /* of texts */
 };
 ep_status ep_h5w_open(struct ep_h5w *h, const char *path, struct ep_err *e);
 void ep_h5w_close(struct ep_h5w *h);

@@ -10,8 +10,7 @@
 
 /* ---- from memory into the block ---- */
 
-/* Copies one part of box x out of a stored array. */
-static void scatter(const struct ep_source *s, struct ep_block *b, const struct ep_box *x, const struct ep_part *p,
+void ep_src_scatter(const struct ep_source *s, struct ep_block *b, const struct ep_box *x, const struct ep_part *p,
                     const struct ep_stored *from, const struct ep_frame *f)
 {
     size_t ne = x->hi[EP_E] - x->lo[EP_E], nx = x->hi[EP_X] - x->lo[EP_X], step = s->dim[EP_E] < 0 ? 1 : f->stride[EP_E];
@@ -53,11 +52,6 @@ static ep_status damaged(const struct ep_source *s, const char *what, struct ep_
     return ep_fail(e, EP_E_INPUT, "%s: %s: %s (damaged file?)", s->f->path, s->it->data, what);
 }
 
-static bool applied(int filter, unsigned mask)
-{
-    return filter >= 0 && !(mask >> filter & 1);
-}
-
 static bool decompress(struct ep_scratch *w, bool lzf, const unsigned char *in, size_t bytes, size_t want)
 {
     if (lzf) return ep_lzf(in, bytes, w->out, want);
@@ -68,11 +62,11 @@ static bool decompress(struct ep_scratch *w, bool lzf, const unsigned char *in, 
 static ep_status decode(struct ep_source *s, struct ep_scratch *w, const unsigned char *in, size_t bytes, unsigned mask,
                         struct ep_stored *out, struct ep_err *e)
 {
-    if (applied(s->st.fletcher, mask)) {
+    if (ep_src_applied(s->st.fletcher, mask)) {
         if (!ep_fletcher32_ok(in, bytes)) return damaged(s, "the checksum of a chunk is wrong", e);
         bytes -= 4;
     }
-    if (applied(s->st.deflate, mask)) {
+    if (ep_src_applied(s->st.deflate, mask)) {
         if (!w->z && !(w->z = libdeflate_alloc_decompressor())) return ep_fail(e, EP_E_COMPUTE, "no memory (a decompressor)");
         ep_status st = ep_reserve(&w->out, &w->out_cap, s->st.chunk_bytes, "a chunk", e);
         if (st != EP_OK) return st;
@@ -81,11 +75,11 @@ static ep_status decode(struct ep_source *s, struct ep_scratch *w, const unsigne
         bytes = s->st.chunk_bytes;
     }
     if (bytes != s->st.chunk_bytes) return damaged(s, "a chunk has the wrong size", e);
-    *out = (struct ep_stored){in, bytes / s->st.esize, s->st.dtype, applied(s->st.shuffle, mask)};
+    *out = (struct ep_stored){in, bytes / s->st.esize, s->st.dtype, ep_src_applied(s->st.shuffle, mask)};
     return EP_OK;
 }
 
-static size_t chunk_number(const struct ep_source *s, const size_t chunk[EP_NCANON])
+size_t ep_src_chunk_number(const struct ep_source *s, const size_t chunk[EP_NCANON])
 {
     size_t index = 0;
     for (int k = 0; k < s->st.rank; k++)
@@ -138,29 +132,22 @@ static ep_status read_hashed(struct ep_source *s, struct ep_scratch *w, const st
     return st;
 }
 
-/* The stored bytes of a chunk, as much as is needed, into w->in. */
-static ep_status read_chunk(struct ep_source *s, struct ep_scratch *w, const struct ep_box *x, const struct ep_frame *f,
-                            const struct ep_chunk_at *at, size_t unit, struct ep_err *e)
+/* The stored bytes of a chunk, as much as is needed, where they are mapped or in w->in. */
+static ep_status read_chunk(struct ep_source *s, struct ep_scratch *w, const struct ep_block *b, const struct ep_box *x,
+                            const struct ep_frame *f, const struct ep_chunk_at *at, size_t unit, const unsigned char **bytes, struct ep_err *e)
 {
     size_t first, end;
+    bool hash = ep_src_hash_claim(s, unit);
+    *bytes = ep_src_mapped(b, at->bytes, (size_t)at->address);
+    if (*bytes) return hash ? ep_src_hash_bytes(s, w, unit, *bytes, at->bytes, at->mask, e) : EP_OK;
     ep_status st = ep_reserve(&w->in, &w->in_cap, at->bytes, "a chunk", e);
     if (st != EP_OK) return st;
-    if (ep_src_hash_claim(s, unit)) return read_hashed(s, w, at, unit, e);
-    if (applied(s->st.deflate, at->mask) || applied(s->st.fletcher, at->mask) || at->bytes != s->st.chunk_bytes)
+    *bytes = w->in;
+    if (hash) return read_hashed(s, w, at, unit, e);
+    if (ep_src_applied(s->st.deflate, at->mask) || ep_src_applied(s->st.fletcher, at->mask) || at->bytes != s->st.chunk_bytes)
         return ep_pread_all(s->f, w->in, at->bytes, (size_t)at->address, e);
     wanted(s, x, f, &first, &end);
-    return read_planes(s, w, at, applied(s->st.shuffle, at->mask), first, end, e);
-}
-
-/* The same for a chunk that fetch has read. */
-static ep_status hash_fetched(struct ep_source *s, struct ep_scratch *w, const struct ep_piece *piece, size_t unit, struct ep_err *e)
-{
-    if (!ep_src_hash_claim(s, unit)) return EP_OK;
-    ep_status st = ep_src_hash_begin(w, e);
-    if (st != EP_OK) return st;
-    ep_src_hash_add(w, piece->raw, piece->bytes);
-    ep_src_hash_done(s, w, unit, piece->bytes, piece->filter_mask);
-    return EP_OK;
+    return read_planes(s, w, at, ep_src_applied(s->st.shuffle, at->mask), first, end, e);
 }
 
 static ep_status fill_chunk(struct ep_source *s, struct ep_block *b, const struct ep_box *x, const size_t chunk[EP_NCANON],
@@ -169,21 +156,24 @@ static ep_status fill_chunk(struct ep_source *s, struct ep_block *b, const struc
     struct ep_frame f;
     struct ep_part p;
     struct ep_stored from;
-    size_t unit = chunk_number(s, chunk), t = x->lo[EP_T];
+    size_t unit = ep_src_chunk_number(s, chunk), t = x->lo[EP_T];
     const struct ep_chunk_at *at = s->at ? &s->at[unit] : NULL;
     unsigned mask = at ? at->mask : piece->filter_mask;
     size_t bytes = at ? at->bytes : piece->bytes;
 
     ep_src_frame(s, s->c, chunk, &f);
-    bool plain = !applied(s->st.shuffle, mask) && !applied(s->st.deflate, mask) && !applied(s->st.fletcher, mask);
+    bool plain = !ep_src_applied(s->st.shuffle, mask) && !ep_src_applied(s->st.deflate, mask) && !ep_src_applied(s->st.fletcher, mask);
     if (at && plain && s->in_order) {
         if (bytes != s->st.chunk_bytes) return damaged(s, "a chunk has the wrong size", e);
         return ep_src_flat_chunk(s, b, x, &f, (size_t)at->address, unit, mask, e);
     }
     struct ep_scratch *w = ep_src_scratch_take(s);
-    ep_status st = at ? read_chunk(s, w, x, &f, at, unit, e) : hash_fetched(s, w, piece, unit, e);
-    if (st == EP_OK) st = decode(s, w, at ? w->in : piece->raw, bytes, mask, &from, e);
-    while (st == EP_OK && ep_src_next(s, x, &t, &p)) scatter(s, b, x, &p, &from, &f);
+    const unsigned char *in = piece->raw;
+    ep_status st = EP_OK;
+    if (at) st = read_chunk(s, w, b, x, &f, at, unit, &in, e);
+    else if (ep_src_hash_claim(s, unit)) st = ep_src_hash_bytes(s, w, unit, in, bytes, mask, e); /* fetch has read it */
+    if (st == EP_OK) st = decode(s, w, in, bytes, mask, &from, e);
+    while (st == EP_OK && ep_src_next(s, x, &t, &p)) ep_src_scatter(s, b, x, &p, &from, &f);
     ep_src_scratch_give(s, w);
     return st;
 }
@@ -242,7 +232,7 @@ static void fill_slabs(struct ep_source *s, struct ep_block *b, const struct ep_
         ep_src_frame(s, size, NULL, &f);
         memcpy(f.org, (size_t[EP_NCANON]){p.t, p.y0, x->lo[EP_X], x->lo[EP_E]}, sizeof f.org);
         struct ep_stored from = {(unsigned char *)piece->raw + done, n, s->st.dtype, false};
-        scatter(s, b, x, &p, &from, &f);
+        ep_src_scatter(s, b, x, &p, &from, &f);
         done += n * s->st.esize;
     }
 }
@@ -268,7 +258,7 @@ static void fill_memory(struct ep_source *s, struct ep_block *b, const struct ep
 static bool through_hdf5(const struct ep_source *s, const size_t chunk[EP_NCANON])
 {
     if (!ep_src_chunked(s)) return !ep_src_flat(s);
-    return !s->st.direct || (s->at && !s->at[chunk_number(s, chunk)].bytes);
+    return !s->st.direct || (s->at && !s->at[ep_src_chunk_number(s, chunk)].bytes);
 }
 
 static bool is_carry(const struct ep_source *s, const struct ep_block *b, size_t piece)
@@ -350,6 +340,7 @@ ep_status ep_source_open(struct ep_file *f, size_t i, struct ep_source **out, st
     if (st == EP_OK) {
         ep_src_geometry(s);
         if (s->st.direct) s->at = ep_store_addresses(f, &s->st);
+        ep_src_view_open(s);
         st = ep_src_carry_open(s, e);
         if (st == EP_OK) st = ep_src_apart_start(s, e);
     }

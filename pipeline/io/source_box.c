@@ -73,13 +73,10 @@ static struct group group_of(const struct ep_source *s, const struct ep_block *b
     }
     size_t pixel = (ep_src_flat(s) ? s->n[EP_E] : b->nch) * esize; /* flat: what lies between is read too */
     size_t line = b->a.nx * pixel;
-    if (s->hash && s->hash->cols == b->a.nx) { /* whole rows of the image */
-        g.rows = multiple(GROUP_BYTES / line, s->hash->rows);
-        g.y0 -= g.y0 % g.rows;
-    } else if (line > GROUP_BYTES) {
+    if (line > GROUP_BYTES) {
         g.rows = 1;
         g.cols = ep_max(GROUP_BYTES / pixel, 1);
-        if (s->hash && s->hash->cols < s->n[EP_X]) {
+        if (s->hash) {
             g.cols = multiple(g.cols, s->hash->cols);
             g.x0 -= g.x0 % g.cols;
         }
@@ -117,7 +114,9 @@ size_t ep_source_pieces(const struct ep_source *s, const struct ep_block *b)
 {
     size_t n;
     if (!b->a.ny || !b->a.nx || !b->nch) return 0;
-    if (ep_src_chunked(s)) {
+    if (b->view) {
+        n = 0;
+    } else if (ep_src_chunked(s)) {
         size_t first[EP_NCANON], count[EP_NCANON];
         chunk_range(s, b, first, count);
         n = count[EP_T] * count[EP_Y] * count[EP_X] * count[EP_E];

@@ -130,42 +130,53 @@ ep_status ep_src_flat_chunk(struct ep_source *s, struct ep_block *b, const struc
 {
     struct ep_scratch *w = ep_src_scratch_take(s);
     struct unit u = {unit, address, 0, f->n[EP_T] * f->n[EP_Y] * f->n[EP_X], mask};
-    ep_status st = ep_src_hash_claim(s, unit) ? read_unit(s, b, x, f, &u, w, e) : read_box(s, b, x, address, f, w, e);
+    size_t bytes = u.n * f->n[EP_E] * s->st.esize;
+    const unsigned char *mapped = ep_src_mapped(b, bytes, address);
+    bool hash = ep_src_hash_claim(s, unit);
+    ep_status st = EP_OK;
+    if (mapped) {
+        if (hash) st = ep_src_hash_bytes(s, w, unit, mapped, bytes, mask, e);
+        if (st == EP_OK) place(s, b, x, f, 0, u.n, mapped);
+    } else {
+        st = hash ? read_unit(s, b, x, f, &u, w, e) : read_box(s, b, x, address, f, w, e);
+    }
     ep_src_scratch_give(s, w);
     return st;
 }
 
-/* What a box has of the unit at (row, col) of the folded grid; true if that is all of it. */
-static bool cut_to_unit(const struct ep_source *s, const struct ep_box *x, size_t row, size_t col, struct ep_box *part)
+bool ep_src_next_unit(const struct ep_source *s, const struct ep_box *x, size_t *at, struct ep_src_part *part)
 {
     const struct ep_src_hash *h = s->hash;
-    size_t row1 = ep_min(row + h->rows, s->n[EP_T] * s->n[EP_Y]), col1 = ep_min(col + h->cols, s->n[EP_X]);
-    *part = *x;
-    part->row0 = ep_max(x->row0, row);
-    part->row1 = ep_min(x->row1, row1);
-    part->lo[EP_X] = ep_max(x->lo[EP_X], col);
-    part->hi[EP_X] = ep_min(x->hi[EP_X], col1);
-    part->lo[EP_T] = part->row0 / s->n[EP_Y];
-    part->hi[EP_T] = (part->row1 - 1) / s->n[EP_Y] + 1;
-    return part->row0 == row && part->row1 == row1 && part->lo[EP_X] == col && part->hi[EP_X] == col1;
+    size_t col0 = x->lo[EP_X] / h->cols, across = (x->hi[EP_X] - 1) / h->cols - col0 + 1;
+    size_t row = x->row0 + *at / across, k = col0 + *at % across, first = k * h->cols, end = ep_min(first + h->cols, s->n[EP_X]);
+    if (row >= x->row1) return false;
+    (*at)++;
+    part->number = row * h->u.per + k;
+    part->row = row;
+    part->x = ep_max(first, x->lo[EP_X]);
+    part->npixel = ep_min(end, x->hi[EP_X]) - part->x;
+    part->all = part->npixel == end - first;
+    return true;
 }
 
 static ep_status read_units(struct ep_source *s, struct ep_block *b, const struct ep_box *x, const struct ep_frame *f,
                             struct ep_scratch *w, struct ep_err *e)
 {
-    const struct ep_src_hash *h = s->hash;
-    size_t address = (size_t)s->st.address;
+    size_t address = (size_t)s->st.address, at = 0;
+    struct ep_src_part p;
     ep_status st = EP_OK;
-    for (size_t i = x->row0 / h->rows; st == EP_OK && i * h->rows < x->row1; i++)
-        for (size_t k = x->lo[EP_X] / h->cols; st == EP_OK && k * h->cols < x->hi[EP_X]; k++) {
-            struct ep_box part;
-            size_t number = h->u.lines ? i : i * h->u.per + k;
-            bool all = cut_to_unit(s, x, i * h->rows, k * h->cols, &part);
-            struct unit u = {number, address, part.row0 * s->n[EP_X] + part.lo[EP_X],
-                             (part.row1 - part.row0) * (part.hi[EP_X] - part.lo[EP_X]), 0};
-            if (all && ep_src_hash_claim(s, number)) st = read_unit(s, b, &part, f, &u, w, e);
-            else st = read_box(s, b, &part, address, f, w, e);
-        }
+    while (st == EP_OK && ep_src_next_unit(s, x, &at, &p)) {
+        struct ep_box part = *x;
+        part.row0 = p.row;
+        part.row1 = p.row + 1;
+        part.lo[EP_T] = p.row / s->n[EP_Y];
+        part.hi[EP_T] = part.lo[EP_T] + 1;
+        part.lo[EP_X] = p.x;
+        part.hi[EP_X] = p.x + p.npixel;
+        struct unit u = {p.number, address, p.row * s->n[EP_X] + p.x, p.npixel, 0};
+        if (p.all && ep_src_hash_claim(s, p.number)) st = read_unit(s, b, &part, f, &u, w, e);
+        else st = read_box(s, b, &part, address, f, w, e);
+    }
     return st;
 }
 

@@ -7,18 +7,17 @@
 
 #define MAX_UNITS ((size_t)1 << 20) /* more, tiny ones, are not worth the memory */
 
-/* Rows and columns that a unit of an array without chunks holds; false if there are none. */
+/* Pixels of a row that a unit of an array without chunks holds; false if there are none. */
 static bool pixels_of_unit(const struct ep_source *s, struct ep_src_hash *h)
 {
     if (!ep_src_flat(s) || s->dim[EP_E] < 0) return false;
-    h->rows = h->u.lines ? h->u.lines : 1;
-    h->cols = h->u.lines ? s->n[EP_X] : h->u.pixels;
+    h->cols = h->u.pixels;
     return h->cols > 0;
 }
 
 bool ep_source_hash_start(struct ep_source *s)
 {
-    struct ep_src_hash h = {.rows = 1};
+    struct ep_src_hash h = {.cols = 0};
     if (s->hash) return true;
     if (s->mem || !s->st.direct) return false;
     size_t bytes = ep_store_contiguous(s->f, &s->st);
@@ -71,6 +70,15 @@ void ep_src_hash_done(struct ep_source *s, struct ep_scratch *w, size_t unit, si
     d->bytes = bytes;
     d->mask = mask;
     d->known = true;
+}
+
+ep_status ep_src_hash_bytes(struct ep_source *s, struct ep_scratch *w, size_t unit, const void *bytes, size_t n, unsigned mask, struct ep_err *e)
+{
+    ep_status st = ep_src_hash_begin(w, e);
+    if (st != EP_OK) return st;
+    ep_src_hash_add(w, bytes, n);
+    ep_src_hash_done(s, w, unit, n, mask);
+    return EP_OK;
 }
 
 ep_status ep_source_hash_end(struct ep_source *s, unsigned nthreads, struct ep_hash *out, struct ep_err *e)

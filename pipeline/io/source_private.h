@@ -1,6 +1,6 @@
 /* What the parts of a source share: source_box.c cuts a block into pieces and boxes, source_pixel.c reads what pixels
- * carry beside their spectrum, source_flat.c reads values that are stored as they are, source.c all others,
- * source_hash.c keeps the hashes of what was read. */
+ * carry beside their spectrum, source_flat.c reads values that are stored as they are, source_view.c maps them,
+ * source.c reads all others, source_hash.c keeps the hashes of what was read. */
 #ifndef EP_IO_SOURCE_PRIVATE_H
 #define EP_IO_SOURCE_PRIVATE_H
 #include <pthread.h>
@@ -34,6 +34,7 @@ struct ep_source {
     size_t n[EP_NCANON], c[EP_NCANON], nc[EP_NCANON]; /* sizes, chunk sizes, numbers of chunks */
     hid_t carry[EP_NCARRY];        /* datasets beside the values; < 0: not there */
     bool carries;
+    bool mappable, viewable;       /* chunks of a block can be mapped; blocks can be views of the file */
     struct ep_src_hash *hash;      /* NULL: nobody asked for it */
     pthread_mutex_t lock;          /* of pool */
     struct ep_scratch *pool;
@@ -53,7 +54,7 @@ ep_status ep_src_slab(const struct ep_source *s, const hsize_t *start, const hsi
 /* Units of the stored array (file_private.h), and which of them some thread has begun to hash. */
 struct ep_src_hash {
     struct ep_units u;
-    size_t rows, cols;             /* not chunked: pixels of a unit; cols = width of the image where it holds whole rows */
+    size_t cols;                   /* not chunked: pixels of a row that a unit holds */
     atomic_uchar *claimed;
     struct ep_digest *digest;      /* written by the thread that claimed it */
 };
@@ -66,6 +67,7 @@ struct ep_box { size_t lo[EP_NCANON], hi[EP_NCANON], row0, row1; };
 /* The rows of a box that have one t. */
 struct ep_part { size_t t, y0, y1; };
 
+size_t ep_src_chunk_number(const struct ep_source *s, const size_t chunk[EP_NCANON]);
 void ep_src_geometry(struct ep_source *s);
 void ep_src_geometry_memory(struct ep_source *s);
 bool ep_src_chunked(const struct ep_source *s);
@@ -93,6 +95,16 @@ static inline float *ep_src_target(const struct ep_source *s, struct ep_block *b
     return b->val + ((t * s->n[EP_Y] + y - b->a.y0) * b->a.nx + (x - b->a.x0)) * b->nch + (ch - b->ch0);
 }
 
+/* Copies one part of box x out of a stored array. */
+struct ep_stored;
+void ep_src_scatter(const struct ep_source *s, struct ep_block *b, const struct ep_box *x, const struct ep_part *p,
+                    const struct ep_stored *from, const struct ep_frame *f);
+/* Whether a filter of the pipeline (its number, -1: not there) is on a chunk. */
+static inline bool ep_src_applied(int filter, unsigned mask)
+{
+    return filter >= 0 && !(mask >> filter & 1);
+}
+
 struct ep_scratch *ep_src_scratch_take(struct ep_source *s);
 void ep_src_scratch_give(struct ep_source *s, struct ep_scratch *w);
 
@@ -102,7 +114,18 @@ bool ep_src_hash_claim(struct ep_source *s, size_t unit);
 ep_status ep_src_hash_begin(struct ep_scratch *w, struct ep_err *e);
 void ep_src_hash_add(struct ep_scratch *w, const void *bytes, size_t n);
 void ep_src_hash_done(struct ep_source *s, struct ep_scratch *w, size_t unit, size_t bytes, unsigned mask);
+/* All of it at once. */
+ep_status ep_src_hash_bytes(struct ep_source *s, struct ep_scratch *w, size_t unit, const void *bytes, size_t n, unsigned mask, struct ep_err *e);
 void ep_src_hash_free(struct ep_source *s);
+/* What a box of an array without chunks has of a unit that is hashed: pixels of one row, from x on; all: all of them. */
+struct ep_src_part { size_t number, row, x, npixel; bool all; };
+/* The next unit that a box touches, from *at on (begin with 0); false at the end. */
+bool ep_src_next_unit(const struct ep_source *s, const struct ep_box *x, size_t *at, struct ep_src_part *part);
+
+/* source_view.c: values that need no change are used where they lie. */
+void ep_src_view_open(struct ep_source *s);
+/* n bytes of the file in the block's map; NULL: they are not there, and have to be read. */
+const unsigned char *ep_src_mapped(const struct ep_block *b, size_t n, size_t offset);
 
 /* Values in the file as they are in memory, energy last: a box out of an array without chunks, or out of the chunk `unit`
  * that begins at `address`. */

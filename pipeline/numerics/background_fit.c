@@ -157,7 +157,7 @@ static void fit_two_area(const struct ep_fit *f, const struct view *v, struct ep
         ex = ex <= f->lo ? f->lo : f->hi;
     }
     if (!v->shifted && ex >= f->areas.lo && ex <= f->areas.hi) {
-        ep_pieces_eval(&f->areas, ex, t);
+        ep_pieces_eval(&f->areas, ex, 3, t);
     } else {
         t[0] = ep_family_direct(v->x[0], n1, ex).k;
         t[1] = ep_family_direct(v->x[0] + n1, n2, ex).k;

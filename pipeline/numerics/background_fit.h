@@ -47,4 +47,17 @@ void ep_fit_spectrum(const struct ep_fit *f, const float *y, size_t ch0, size_t 
 uint32_t ep_fit_sums(const struct ep_fit *f, const float *y, size_t ch0, size_t n, double shift, double s[2], void *scratch);
 void ep_fit_from_sums(const struct ep_fit *f, const float *y, size_t ch0, size_t n, double shift, const double s[2],
                       double s2, double own_s0, double w0, struct ep_fit_result *r, void *scratch);
+
+/* exp(-r x) on n channels at evenly spaced r, for backgrounds exp(theta0 - theta1 x) of many pixels with the same x. */
+struct ep_rows { double lo, hi, step; size_t n; double *x, *row; };
+/* Rows for the exponents that backgrounds have; those beyond, or all where rows would take too much memory, are left to
+ * ep_model_background(). x NaN (no background there) gives 0. The caller's to free with ep_rows_free. */
+void ep_rows_make(struct ep_rows *t, const double *x, size_t n);
+void ep_rows_free(struct ep_rows *t);
+static inline bool ep_rows_hold(const struct ep_rows *t, const double *theta)
+{
+    return t->row && theta[1] >= t->lo && theta[1] <= t->hi;
+}
+/* net[i] = y[i] - B of channel first + i, n of them; relative error of B below 1e-14. Only if ep_rows_hold(). */
+void ep_rows_subtract(const struct ep_rows *t, const double *theta, size_t first, size_t n, const float *y, float *net);
 #endif

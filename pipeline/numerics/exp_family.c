@@ -123,20 +123,27 @@ size_t ep_pieces_count(double lo, double hi, double spread)
     return n < 1 ? 1 : n > 1e9 ? (size_t)1e9 : (size_t)n;
 }
 
-bool ep_pieces_new(struct ep_pieces *t, double lo, double hi, size_t pieces, void (*f)(const void *arg, double r, double *out),
-                  const void *arg)
+void ep_pieces_fill(struct ep_pieces *t, struct ep_poly *room, double lo, double hi, size_t pieces,
+                    void (*f)(const void *arg, double r, double *out), const void *arg)
 {
-    *t = (struct ep_pieces){ .lo = lo, .hi = hi, .step = (hi - lo) / (double)pieces, .n = pieces };
-    t->piece = calloc(pieces, sizeof *t->piece);
-    if (!t->piece) return false;
+    *t = (struct ep_pieces){ .lo = lo, .hi = hi, .step = (hi - lo) / (double)pieces, .n = pieces, .piece = room };
     for (size_t i = 0; i < pieces; i++) {
         double value[EP_PIECE_F][EP_PIECE_N], out[EP_PIECE_F];
         for (int k = 0; k < EP_PIECE_N; k++) {
             f(arg, lo + ((double)i + 0.5 + 0.5 * node[k]) * t->step, out);
             for (int q = 0; q < EP_PIECE_F; q++) value[q][k] = out[q];
         }
-        for (int q = 0; q < EP_PIECE_F; q++) interpolate(value[q], t->piece[i].c[q]);
+        for (int q = 0; q < EP_PIECE_F; q++) interpolate(value[q], room[i].c[q]);
     }
+}
+
+bool ep_pieces_new(struct ep_pieces *t, double lo, double hi, size_t pieces, void (*f)(const void *arg, double r, double *out),
+                  const void *arg)
+{
+    struct ep_poly *room = calloc(pieces, sizeof *room);
+    *t = (struct ep_pieces){ .piece = NULL };
+    if (!room) return false;
+    ep_pieces_fill(t, room, lo, hi, pieces, f, arg);
     return true;
 }
 
@@ -147,7 +154,7 @@ void ep_pieces_free(struct ep_pieces *t)
 }
 
 /* The piece of r and the place t in it. */
-static const struct ep_piece *piece_of(const struct ep_pieces *t, double r, double *at)
+static const struct ep_poly *piece_of(const struct ep_pieces *t, double r, double *at)
 {
     double u = (r - t->lo) / t->step;
     size_t i = u > 0 ? (size_t)u : 0;
@@ -156,18 +163,16 @@ static const struct ep_piece *piece_of(const struct ep_pieces *t, double r, doub
     return &t->piece[i];
 }
 
-void ep_pieces_eval(const struct ep_pieces *t, double r, double out[EP_PIECE_F])
+void ep_pieces_eval(const struct ep_pieces *t, double r, int n, double *out)
 {
     double at;
-    const struct ep_piece *p = piece_of(t, r, &at);
-    for (int q = 0; q < EP_PIECE_F; q++) out[q] = horner(p->c[q], at);
+    const struct ep_poly *p = piece_of(t, r, &at);
+    for (int q = 0; q < n; q++) out[q] = horner(p->c[q], at);
 }
 
-struct points { const double *x; size_t n; };
-
-static void family_functions(const void *arg, double r, double *out)
+void ep_family_functions(const void *arg, double r, double *out)
 {
-    const struct points *p = arg;
+    const struct ep_points *p = arg;
     struct ep_family_at a = ep_family_direct(p->x, p->n, r);
     out[0] = a.k;
     out[1] = a.mean;
@@ -176,7 +181,7 @@ static void family_functions(const void *arg, double r, double *out)
 }
 
 /* From t0 by Newton's steps on the piece's own polynomials to M(t) = m. dM/dt = -V step/2. */
-static double newton(const struct ep_piece *p, double half, double m, double t0, unsigned steps)
+static double newton(const struct ep_poly *p, double half, double m, double t0, unsigned steps)
 {
     for (unsigned s = 0; s < steps; s++) t0 += (horner(p->c[1], t0) - m) / (horner(p->c[2], t0) * half);
     return t0;
@@ -184,11 +189,11 @@ static double newton(const struct ep_piece *p, double half, double m, double t0,
 
 bool ep_family_table(struct ep_pieces *t, double lo, double hi, size_t pieces, const double *x, size_t n)
 {
-    struct points arg = { x, n };
-    if (!ep_pieces_new(t, lo, hi, pieces, family_functions, &arg)) return false;
+    struct ep_points arg = { x, n };
+    if (!ep_pieces_new(t, lo, hi, pieces, ep_family_functions, &arg)) return false;
     double half = t->step / 2, worst = 0;
     for (size_t i = 0; i < t->n; i++) {
-        struct ep_piece *p = &t->piece[i];
+        struct ep_poly *p = &t->piece[i];
         p->mean_lo = horner(p->c[1], -1);
         p->mean_hi = horner(p->c[1], 1);
         double value[EP_PIECE_N], mid = (p->mean_lo + p->mean_hi) / 2, dev = (p->mean_hi - p->mean_lo) / 2;
@@ -206,7 +211,7 @@ bool ep_family_table(struct ep_pieces *t, double lo, double hi, size_t pieces, c
 
 static int end_of(const struct ep_pieces *t, bool upper, struct ep_family_at *at)
 {
-    const struct ep_piece *p = &t->piece[upper ? t->n - 1 : 0];
+    const struct ep_poly *p = &t->piece[upper ? t->n - 1 : 0];
     double s = upper ? 1 : -1;
     *at = (struct ep_family_at){ upper ? t->hi : t->lo, horner(p->c[0], s), horner(p->c[1], s), horner(p->c[2], s) };
     return upper ? 1 : -1;
@@ -221,7 +226,7 @@ int ep_family_solve(const struct ep_pieces *t, double m, struct ep_family_at *at
         size_t i = (a + b) / 2;
         if (t->piece[i].mean_lo >= m) a = i; else b = i;
     }
-    const struct ep_piece *p = &t->piece[a];
+    const struct ep_poly *p = &t->piece[a];
     double half = t->step / 2;
     double s = horner(p->c[3], (2 * m - p->mean_lo - p->mean_hi) / (p->mean_hi - p->mean_lo));
     s = newton(p, half, m, s, t->newton - 1);

@@ -19,17 +19,24 @@ int ep_family_search(const double *x, size_t n, double lo, double hi, double m, 
 /* Tables on [lo, hi]: polynomials by pieces short enough that degree EP_PIECE_N-1 reaches rounding. */
 #define EP_PIECE_N 9
 #define EP_PIECE_F 4
-struct ep_piece { double mean_lo, mean_hi; double c[EP_PIECE_F][EP_PIECE_N]; };
-struct ep_pieces { double lo, hi, step; size_t n; unsigned newton; struct ep_piece *piece; };
+struct ep_poly { double mean_lo, mean_hi; double c[EP_PIECE_F][EP_PIECE_N]; };
+struct ep_pieces { double lo, hi, step; size_t n; unsigned newton; struct ep_poly *piece; };
 
 /* Number of pieces that points spread over `spread` need. */
 size_t ep_pieces_count(double lo, double hi, double spread);
 /* Fills functions of r: f(arg, r, out[EP_PIECE_F]). false: no memory. */
 bool ep_pieces_new(struct ep_pieces *t, double lo, double hi, size_t pieces, void (*f)(const void *arg, double r, double *out),
                   const void *arg);
+/* The same in the caller's room for `pieces` of them; nothing to free. */
+void ep_pieces_fill(struct ep_pieces *t, struct ep_poly *room, double lo, double hi, size_t pieces,
+                    void (*f)(const void *arg, double r, double *out), const void *arg);
 void ep_pieces_free(struct ep_pieces *t);
-void ep_pieces_eval(const struct ep_pieces *t, double r, double out[EP_PIECE_F]);
+/* The first n functions, n <= EP_PIECE_F. */
+void ep_pieces_eval(const struct ep_pieces *t, double r, int n, double *out);
 
+/* The functions K, M, V of the points arg (struct ep_points). */
+struct ep_points { const double *x; size_t n; };
+void ep_family_functions(const void *arg, double r, double *out);
 /* The table of a family: K, M, V and the inverse of M. */
 bool ep_family_table(struct ep_pieces *t, double lo, double hi, size_t pieces, const double *x, size_t n);
 /* As ep_family_search (never 2), from the table. Relative accuracy about 1e-14. */

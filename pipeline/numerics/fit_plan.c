@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAX_NET_ROWS ((size_t)1 << 17)
 #define MAX_ROWS ((size_t)1 << 20)   /* doubles; a few rows are in use at a time */
 
 static ep_status check_model(const struct ep_model *m, double lo, double hi, struct ep_err *e)
@@ -272,6 +273,29 @@ struct ep_range ep_fit_channels(const struct ep_fit *f)
         if (f->c.w[w].end > h.end) h.end = f->c.w[w].end;
     }
     return h;
+}
+
+void ep_rows_make(struct ep_rows *t, const double *x, size_t n)
+{
+    double largest = 1e-9;
+    for (size_t i = 0; i < n; i++) largest = fmax(largest, fabs(x[i]));    /* NaN is left out */
+    *t = (struct ep_rows){ .lo = 1, .hi = 6, .step = 1 / (8 * largest), .n = n };
+    double rows = floor((t->hi - t->lo) / t->step) + 2;
+    if (!(rows * (double)n <= (double)MAX_NET_ROWS) || !doubles(&t->x, n)) return;
+    if (!doubles(&t->row, (size_t)rows * n)) return;
+    for (size_t i = 0; i < n; i++) t->x[i] = isnan(x[i]) ? 0 : x[i];
+    for (size_t k = 0; k < (size_t)rows; k++)
+        for (size_t i = 0; i < n; i++) t->row[k * n + i] = -(t->lo + (double)k * t->step) * x[i];
+    ep_vexp(t->row, t->row, (size_t)rows * n);
+    for (size_t i = 0; i < (size_t)rows * n; i++)
+        if (isnan(t->row[i])) t->row[i] = 0;
+}
+
+void ep_rows_free(struct ep_rows *t)
+{
+    free(t->x);
+    free(t->row);
+    t->x = t->row = NULL;
 }
 
 /* x in padded windows, x without gaps, logarithms or values of the model. */

@@ -129,7 +129,7 @@ static inline void rig_apply(struct rig *r, size_t nin, const struct ep_cell *in
 {
     size_t ny = ep_desc_ny(&r->d.out[0]), nx = ep_desc_nx(&r->d.out[0]);
     struct ep_err e = { 0 };
-    void *scratch = malloc(r->d.scratch + 1);
+    void *scratch = calloc(1, r->d.scratch + 1);
     struct ep_cell part[4];
     for (size_t i = 0; i < r->d.nout; i++) {
         out[i] = image_new(&r->d.out[i]);

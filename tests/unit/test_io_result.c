@@ -268,7 +268,7 @@ static void streams(void **state)
         float val[11 * 7 * 5];
         double shift[77], theta[77 * 3], cmat[77 * 3];
         uint32_t flag[77];
-        struct ep_block b = {a, 8, 5, val, shift, theta, cmat, flag};
+        struct ep_block b = {.a = a, .ch0 = 8, .nch = 5, .val = val, .shift = shift, .theta = theta, .cmat = cmat, .flag = flag};
         if (memory) OK(ep_source_memory(s, &src, &e));
         else OK(ep_source_open(f, 0, &src, &e));
         assert_memory_equal(ep_source_model(src), s->model, sizeof *s->model);

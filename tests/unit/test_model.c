@@ -253,13 +253,14 @@ static void functionals(void **state)
                 assert_true(cov[a * nf + b] == cov[b * nf + a]);
             }
             assert_true(cov[a * nf + a] >= 0);
-            /* alone, and with abscissae made before: the same value; the same variance to rounding */
+            /* alone, and with the window's sums made before: the same value; the same variance to rounding */
             double v1, c1, v2, c2, x[NCH];
-            const double *xs[1] = { x };
+            struct ep_window_sums made = { NULL };
             assert_int_equal(ep_functionals(&p.cell, 0, 0, 1, &f[a], &v1, &c1, scratch), 0);
-            ep_model_abscissae(&p.m, 0, f[a].ch, x);
-            assert_int_equal(ep_functionals_at(&p.cell, 0, 0, 1, &f[a], xs, &v2, &c2, scratch), 0);
-            assert_true(v1 == v2 && c1 == c2);
+            const struct ep_window_sums *sums = ep_window_sums(&made, &p.cell, 1, &f[a].ch, x, NCH);
+            assert_int_equal(ep_functionals_at(&p.cell, 0, 0, 1, &f[a], sums, &v2, &c2, scratch), 0);
+            assert_true(v1 == v2);
+            near(c2, c1, 1e-11 * (1 + c1), "variance by the window's sums");
             near(v1, value[a], 1e-9 * (1 + fabs(s)), "value alone");
             near(c1, cov[a * nf + a], 1e-9 * (1 + c1), "variance alone");
         }
