@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <xxhash.h>
 #include "pipeline/base/err.h"
 #include "pipeline/data/cell.h"
 #include "pipeline/data/signal.h"
@@ -20,6 +21,7 @@ struct ep_h5w {
     struct ep_err *err;    /* of the call now running; the owner sets it */
     hid_t text, boolean;   /* types: variable-length UTF-8, enum FALSE/TRUE */
     hid_t transfer;        /* of texts */
+    struct ep_h5w_flags { XXH128_hash_t hash; int rank; hsize_t dim[EP_MAX_NAV + 1]; char path[EP_NAME_LEN + 32]; } flags; /* written first */
 };
 ep_status ep_h5w_open(struct ep_h5w *h, const char *path, struct ep_err *e);
 void ep_h5w_close(struct ep_h5w *h);
