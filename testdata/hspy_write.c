@@ -293,7 +293,7 @@ static int rank_of(const struct sim_image *image)
     return image->kind == SIM_KIND_PICTURE ? 2 : 3;
 }
 
-static bool set_layout(hid_t creation, const struct sim_image *image)
+static bool set_layout(hid_t creation, const struct sim_image *image, size_t type_size)
 {
     if (H5Pset_obj_track_times(creation, false) < 0) {
         return false;
@@ -307,10 +307,20 @@ static bool set_layout(hid_t creation, const struct sim_image *image)
         chunk[0] = chunk[1] = 1;
         chunk[2] = image->nchannels;
     }
+    if (image->layout == SIM_CHUNKED_HYPERSPY) { /* whole spectra, square, up to a megabyte (get_signal_chunks of 1.7) */
+        double pixels = 1e6 / ((double)image->nchannels * (double)type_size);
+        hsize_t side = pixels < 1 ? 1 : (hsize_t)sqrt(pixels);
+        chunk[0] = side < image->ny ? side : image->ny;
+        chunk[1] = side < image->nx ? side : image->nx;
+        chunk[2] = image->nchannels;
+    }
     bool ok = H5Pset_chunk(creation, rank_of(image), chunk) >= 0 &&
               H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER) >= 0;
+    if (image->compress || image->layout == SIM_CHUNKED_HYPERSPY) {
+        ok = ok && H5Pset_shuffle(creation) >= 0;
+    }
     if (image->compress) {
-        ok = ok && H5Pset_shuffle(creation) >= 0 && H5Pset_deflate(creation, 1) >= 0;
+        ok = ok && H5Pset_deflate(creation, image->layout == SIM_CHUNKED_HYPERSPY ? 4 : 1) >= 0;
     }
     return ok;
 }
@@ -322,7 +332,7 @@ static hid_t new_image_dataset(hid_t group, const struct sim_image *image,
     hsize_t shape[3] = {image->ny, image->nx, image->nchannels};
     hid_t space = H5Screate_simple(rank_of(image), shape, NULL);
     hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
-    if (space >= 0 && creation >= 0 && set_layout(creation, image)) {
+    if (space >= 0 && creation >= 0 && set_layout(creation, image, H5Tget_size(type->little))) {
         dataset = H5Dcreate2(group, "data", big ? type->big : type->little, space, H5P_DEFAULT,
                              creation, H5P_DEFAULT);
     }

@@ -57,9 +57,10 @@ static const char usage[] =
     "  --edge-jump C       counts per channel at the onset, default 0: no edge\n"
     "  --edge-exponent R   of the edge's tail, default 2.7\n"
     "  --noise WORD        poisson (default) or none\n"
-    "  --layout WORD       chunked (16x16x256, default), chunked11 (1x1xall), contiguous\n"
+    "  --layout WORD       chunked (16x16x256, default), chunked11 (1x1xall), contiguous,\n"
+    "                      hyperspy (as HyperSpy 1.7 saves it; with --compress its default)\n"
     "  --dtype T           f4 (default) f8 u1 u2 u4 i1 i2 i4, big-endian with > in front\n"
-    "  --compress          shuffle and deflate 1\n"
+    "  --compress          shuffle and deflate 1 (hyperspy: 4)\n"
     "  --seed N, --threads N   as above\n"
     "\n"
     "eds writes one X-ray image, uniform or in two halves, and FILE.truth.json.\n"
@@ -205,9 +206,9 @@ static int image_word(const char *option, const char *value, int *noise, enum si
                    : sim_fail(err, SIM_USAGE, "--noise: \"%s\" is neither poisson nor none", value);
     }
     if (strcmp(option, "--layout") == 0) {
-        static const char *const words[] = {"contiguous", "chunked", "chunked11"};
+        static const char *const words[] = {"contiguous", "chunked", "chunked11", "hyperspy"};
         int which = (int)*layout;
-        sim_read_name(option, value, words, 3, &which, err);
+        sim_read_name(option, value, words, 4, &which, err);
         *layout = (enum sim_layout)which;
         return err->code;
     }

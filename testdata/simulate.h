@@ -85,7 +85,7 @@ struct sim_series {
 
 int sim_series(const struct sim_series *series, struct sim_err *err);
 
-enum sim_layout { SIM_CONTIGUOUS, SIM_CHUNKED, SIM_CHUNKED_PIXEL };
+enum sim_layout { SIM_CONTIGUOUS, SIM_CHUNKED, SIM_CHUNKED_PIXEL, SIM_CHUNKED_HYPERSPY };
 
 struct sim_powerlaw {
     const char *path;

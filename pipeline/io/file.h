@@ -62,6 +62,7 @@ struct ep_block {
     uint32_t *flag;    /* per pixel; zero or the stored flags of a result's image */
     void *map;         /* a part of the file, or NULL */
     size_t map_bytes, map_from;
+    unsigned map_number;
     /* of a view: */
     bool view;
     const unsigned char *first; /* not chunked: channel 0 of pixel (a.y0, a.x0), as it is stored */

@@ -388,6 +388,7 @@ void ep_source_close(struct ep_source *s)
     ep_store_close(&s->st);
     ep_src_hash_free(s);
     free(s->at);
+    free(s->asked);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }

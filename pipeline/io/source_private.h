@@ -35,6 +35,8 @@ struct ep_source {
     hid_t carry[EP_NCARRY];        /* datasets beside the values; < 0: not there */
     bool carries;
     bool mappable, viewable;       /* chunks of a block can be mapped; blocks can be views of the file */
+    unsigned nmap;                 /* maps made */
+    atomic_uint *asked;            /* views, by chunk: number of the last map for which its pages were asked for */
     struct ep_src_hash *hash;      /* NULL: nobody asked for it */
     pthread_mutex_t lock;          /* of pool */
     struct ep_scratch *pool;

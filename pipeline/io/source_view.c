@@ -56,6 +56,7 @@ void ep_src_view_open(struct ep_source *s)
     if (!s->f || s->f->fd < 0 || !s->st.direct || s->dim[EP_E] < 0 || !s->in_order || !on_local_disk(s->f->fd)) return;
     s->mappable = s->at != NULL;
     s->viewable = s->at ? all_unpacked(s) : ep_src_flat(s) && pixel_by_pixel(s);
+    if (s->at && s->viewable) s->viewable = (s->asked = calloc(s->st.chunks + 1, sizeof *s->asked)) != NULL;
 }
 
 /* The pages around n bytes of the view. */
@@ -66,7 +67,7 @@ static int ask_for(const void *from, size_t n)
 }
 
 /* Bytes from .. end of the file into the block's map. */
-static bool map(const struct ep_source *s, struct ep_block *b, size_t from, size_t end)
+static bool map(struct ep_source *s, struct ep_block *b, size_t from, size_t end)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), skew = from % page;
     void *at = mmap(NULL, end - from + skew, PROT_READ, MAP_SHARED, s->f->fd, (off_t)(from - skew));
@@ -74,13 +75,14 @@ static bool map(const struct ep_source *s, struct ep_block *b, size_t from, size
     b->map = at;
     b->map_bytes = end - from + skew;
     b->map_from = from - skew;
+    b->map_number = ++s->nmap;
     if (ask_for(at, 1) == 0) return true;
     ep_block_unmap(b); /* an old kernel; or the file has an error there, which read() will tell of */
     return false;
 }
 
 /* From the first to the last byte of the chunks that a block touches. */
-static bool map_chunks(const struct ep_source *s, struct ep_block *b)
+static bool map_chunks(struct ep_source *s, struct ep_block *b)
 {
     size_t from = SIZE_MAX, end = 0, bytes = 0, n = ep_source_pieces(s, b) - s->carries;
     for (size_t i = 0; i < n; i++) {
@@ -96,7 +98,7 @@ static bool map_chunks(const struct ep_source *s, struct ep_block *b)
     return bytes && end - from <= SPARSE * bytes && map(s, b, from, end);
 }
 
-static bool map_pixels(const struct ep_source *s, struct ep_block *b)
+static bool map_pixels(struct ep_source *s, struct ep_block *b)
 {
     size_t width = s->n[EP_X], ne = s->n[EP_E], pixel = ne * s->st.esize, from = (size_t)s->st.address;
     size_t first = b->a.y0 * width + b->a.x0, last = (b->a.y0 + b->a.ny - 1) * width + b->a.x0 + b->a.nx - 1;
@@ -144,7 +146,7 @@ static const unsigned char *pixel_at(const struct ep_source *s, const struct ep_
 
 static void pick_from_chunks(const struct ep_source *s, struct ep_block *to)
 {
-    for (size_t i = 0; i < ep_source_pieces(s, to) - s->carries; i++) {
+    for (size_t i = 0, np = ep_source_pieces(s, to) - s->carries; i < np; i++) {
         struct ep_box x;
         struct ep_frame f;
         struct ep_part p;
@@ -217,20 +219,23 @@ static ep_status ready_pixels(struct ep_source *s, const struct ep_block *b, str
     return st == EP_OK && s->hash ? hash_units(s, b, &a, w, e) : st;
 }
 
-/* Chunks that begin in the area or, for a whole row of cells, before it: the others have been made ready with rows above. */
 static ep_status ready_chunks(struct ep_source *s, const struct ep_block *b, struct ep_area a, struct ep_scratch *w, struct ep_err *e)
 {
     const struct ep_block part = {.a = a, .ch0 = b->ch0, .nch = b->nch};
     ep_status st = EP_OK;
-    for (size_t i = 0; st == EP_OK && i < ep_source_pieces(s, &part) - s->carries; i++) {
+    for (size_t i = 0, np = ep_source_pieces(s, &part) - s->carries; st == EP_OK && i < np; i++) {
         struct ep_box x;
         size_t chunk[EP_NCANON];
         ep_src_box(s, &part, i, &x, chunk);
-        if (a.y0 % EP_CELL_NY != 0 && a.y0 > chunk[EP_T] * s->c[EP_T] * s->n[EP_Y] + chunk[EP_Y] * s->c[EP_Y]) continue;
         size_t unit = ep_src_chunk_number(s, chunk), address = (size_t)s->at[unit].address, n = s->at[unit].bytes;
         const unsigned char *bytes = (unsigned char *)b->map + (address - b->map_from);
-        if (ask_for(bytes, n)) st = explain(s, w, address, n, e);
-        else if (ep_src_hash_claim(s, unit)) st = ep_src_hash_bytes(s, w, unit, bytes, n, s->at[unit].mask, e);
+        if (atomic_load_explicit(&s->asked[unit], memory_order_relaxed) == b->map_number) continue; /* for rows above, or by the cell beside */
+        if (ask_for(bytes, n)) {
+            st = explain(s, w, address, n, e);
+            break;
+        }
+        atomic_store_explicit(&s->asked[unit], b->map_number, memory_order_relaxed);
+        if (ep_src_hash_claim(s, unit)) st = ep_src_hash_bytes(s, w, unit, bytes, n, s->at[unit].mask, e);
     }
     return st;
 }
