@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "pipeline/base/mem.h"
+#include "pipeline/data/elements.h"
 #include "stages/eds_lines_plan.h"
 
 #define BEAM_KEV 200.0             /* where the file does not say: what (scanning) transmission microscopes use */
@@ -24,7 +25,7 @@ static bool split_name(const char *name, int *z, char *shell)
     char symbol[3] = { 0 };
     if (!u || u == name || u - name > 2) return false;
     memcpy(symbol, name, (size_t)(u - name));
-    *z = ep_xray_z(symbol);
+    *z = ep_element_z(symbol);
     *shell = u[1];
     return *z && u[1] && strchr("KLM", u[1]) && (u[2] == '\0' || (u[2] == 'a' && u[3] == '\0'));
 }
@@ -59,7 +60,7 @@ static bool typed_family(const struct ep_eds_par *par, const char *name, struct 
     x->ngroup = 1;
     int z;
     if (split_name(name, &z, &x->shell)) {
-        snprintf(x->element, sizeof x->element, "%s", ep_xray_symbol(z));
+        snprintf(x->element, sizeof x->element, "%s", ep_element_symbol(z));
         snprintf(f->alpha, sizeof f->alpha, "%s_%s", x->element, x->line[top].name);
     } else {
         snprintf(f->alpha, sizeof f->alpha, "%s", name);
@@ -124,13 +125,13 @@ static bool respell(const char *text, char out[3])
     out[0] = (char)(text[0] >= 'a' && text[0] <= 'z' ? text[0] - 32 : text[0]);
     out[1] = (char)(n == 2 && text[1] >= 'A' && text[1] <= 'Z' ? text[1] + 32 : text[1]);
     out[2] = '\0';
-    return ep_xray_z(out) != 0;
+    return ep_element_z(out) != 0;
 }
 
 static bool is_element(struct ep_declare *d, const char *param, const char *text)
 {
     char right[3];
-    if (ep_xray_z(text)) return true;
+    if (ep_element_z(text)) return true;
     if (respell(text, right)) ep_declare_error(d, param, "'%s' is not an element: did you mean %s?", text, right);
     else ep_declare_error(d, param, "'%s' is not the symbol of an element, as in Ti", text);
     return false;
@@ -178,7 +179,7 @@ static void choose_elements(struct ep_declare *d, const struct ep_desc *in, cons
         if (is_element(d, "elements", par->elements.v[i]) && !add_element(par, in, par->elements.v[i], lim, out))
             ep_declare_warn(d, "elements", "%s has no lines between %g and %g eV that can be fitted", par->elements.v[i], lim[0], lim[1]);
     for (size_t i = 0; !par->elements.n && d->elements && d->elements[i]; i++)
-        if (ep_xray_z(d->elements[i])) add_element(par, in, d->elements[i], lim, out);
+        if (ep_element_z(d->elements[i])) add_element(par, in, d->elements[i], lim, out);
 }
 
 static void check_extra(struct ep_declare *d, const double lim[2])

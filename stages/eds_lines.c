@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "pipeline/base/mem.h"
+#include "pipeline/data/elements.h"
 #include "pipeline/numerics/linalg.h"
 #include "stages/eds_lines_plan.h"
 #include "stages/pixels.h"
@@ -150,7 +151,7 @@ static const char *output_alias(const struct ep_declare *d, const char *name)
     struct ep_declare own = *d;
     struct ep_eds_families f = { 0 };
     const char *found = NULL;
-    if (!d->in[0].n || !ep_xray_z(name)) return NULL;
+    if (!d->in[0].n || !ep_element_z(name)) return NULL;
     own.diag = &mine;
     ep_eds_choose(&own, d->in[0].v[0].d, &f);
     size_t k = strongest(&f, name);

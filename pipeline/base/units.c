@@ -68,6 +68,11 @@ static const struct unit *find(const char *name, size_t n)
     return NULL;
 }
 
+const char *ep_unit_name(size_t i)
+{
+    return i < sizeof UNITS / sizeof *UNITS ? UNITS[i].name : NULL;
+}
+
 bool ep_unit_lookup(const char *unit, enum ep_dim *dim, double *to_base)
 {
     const struct unit *u = find(unit ? unit : "", unit ? strlen(unit) : 0);

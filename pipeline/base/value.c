@@ -16,7 +16,7 @@ const char *ep_vkind_name(enum ep_vkind k)
 {
     switch (k) {
     case EP_V_NULL: return "null";
-    case EP_V_BOOL: return "true or false";
+    case EP_V_BOOL: return "a true/false value";
     case EP_V_NUMBER: return "a number";
     case EP_V_TEXT: return "text";
     case EP_V_LIST: return "a list";

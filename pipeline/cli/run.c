@@ -106,8 +106,11 @@ static void print_plan(const struct ep_graph *g)
         blocked += n->state == EP_NODE_BLOCKED;
     }
     print_units(g);
-    for (size_t i = 0; i < g->nnodes; i++)
-        if (g->node[i]->wanted && g->node[i]->state == EP_NODE_BLOCKED) printf("can't: %s: %s\n", g->node[i]->label, g->node[i]->reason);
+    for (size_t i = 0; i < g->nnodes; i++) {
+        struct ep_str why = {0};
+        if (ep_node_blocked(g, g->node[i], &why)) printf("can't: %s\n", why.s);
+        ep_str_free(&why);
+    }
     for (size_t i = 0; i < g->nnodes; i++)
         if (g->node[i]->asked && !g->node[i]->wanted && !strncmp(g->node[i]->reason, "left out", 8))
             printf("not now: %s: %s\n", g->node[i]->label, g->node[i]->reason);
@@ -292,9 +295,10 @@ static int check_verb(struct cli *c, size_t n, char **words)
             const struct ep_node *m = s.graph.node[i];
             if (m->is_look) continue;
             nodes++;
-            if (m->state != EP_NODE_BLOCKED) continue;
-            blocked++;
-            ep_log_warn(&c->log, "%s: %s", m->label, m->reason);
+            blocked += m->state == EP_NODE_BLOCKED;
+            struct ep_str why = {0};
+            if (ep_node_blocked(&s.graph, m, &why)) ep_log_warn(&c->log, "%s", why.s);
+            ep_str_free(&why);
         }
         if (!code) code = cli_outputs_safe(c, &s, true);
         if (!code && !args.quiet) {

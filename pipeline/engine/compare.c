@@ -177,6 +177,7 @@ static bool require_inputs(struct ep_graph *g, struct ep_node *n)
             if (!require(g, m, !fuse) && !n->stage->ports[p].series) {
                 n->state = EP_NODE_BLOCKED;
                 n->err = m->err;
+                n->cause = m;
                 snprintf(n->reason, sizeof n->reason, "needs %.200s", m->label);
                 return false;
             }

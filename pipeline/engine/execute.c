@@ -100,8 +100,10 @@ void ep_engine_run(struct ep_graph *g, const struct ep_engine_opts *o, struct ep
         if (n->wanted && n->state == EP_NODE_DONE && !n->is_look) t->done++;
         if (n->wanted && n->state == EP_NODE_BLOCKED && !n->is_look) {
             t->blocked++;
-            ep_log_warn(o->log, "%s: %s", n->label, n->err.msg);
         }
+        struct ep_str why = {0};
+        if (ep_node_blocked(g, n, &why)) ep_log_warn(o->log, "%s", why.s);
+        ep_str_free(&why);
     }
     const char *swept = NULL;
     for (size_t i = 0; i < g->nnodes; i++) { /* what killed writers left */

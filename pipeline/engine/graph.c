@@ -99,6 +99,42 @@ static void block(struct ep_node *n, ep_status code, const char *fmt, ...)
     snprintf(n->reason, sizeof n->reason, "%.250s", text);
 }
 
+/* n needs m, and m can't be computed: why is told once, of the first in the chain. */
+static void block_for(struct ep_node *n, const struct ep_node *m, const char *how)
+{
+    block(n, m->err.code, "%s %s, which can't be computed", how, m->label);
+    n->cause = m;
+}
+
+static const struct ep_node *first_cause(const struct ep_node *n)
+{
+    while (n->cause) n = n->cause;
+    return n;
+}
+
+static bool listed(const struct ep_graph *g, const struct ep_node *n, size_t end)
+{
+    for (size_t i = 0; i < end; i++)
+        if (g->node[i]->wanted && g->node[i]->cause && g->node[i]->step == n->step && first_cause(g->node[i]) == first_cause(n)) return true;
+    return false;
+}
+
+bool ep_node_blocked(const struct ep_graph *g, const struct ep_node *n, struct ep_str *out)
+{
+    if (n->state != EP_NODE_BLOCKED || n->is_look || n->cause) return false;
+    size_t needing = 0;
+    struct ep_str steps = {0};
+    for (size_t i = 0; i < g->nnodes; i++) {
+        const struct ep_node *m = g->node[i];
+        if (!m->wanted || !m->cause || m->is_look || first_cause(m) != n || listed(g, m, i)) continue;
+        ep_str_addf(&steps, "%s%s", needing++ ? ", " : "", m->name);
+    }
+    bool tell = n->wanted || needing;
+    if (tell) ep_str_addf(out, "%s: %s%s%s%s", n->label, n->err.msg, needing ? " (and so neither can be computed " : "", needing ? steps.s : "", needing ? ")" : "");
+    ep_str_free(&steps);
+    return tell;
+}
+
 static void add_item(struct ep_graph *g, struct ep_node *n, size_t port, struct item_list *list, const struct ep_ref *ref,
                      size_t input, const struct ep_run *run)
 {
@@ -119,7 +155,10 @@ static void add_item(struct ep_graph *g, struct ep_node *n, size_t port, struct 
     if (!ref || ref->kind == EP_REF_INPUT) {
         size_t k = ref ? ref->index : input;
         if (!run->input[k]) {
-            if (!p->series) block(n, EP_E_INPUT, "input %s is missing for this run (%s)", g->recipe->inputs[k].name, run->input_text[k]);
+            const char *text = run->input_text[k];
+            if (!p->series)
+                block(n, EP_E_INPUT, "input %s is missing for this run: %s%s", g->recipe->inputs[k].name, text ? "there is no file " : "the table of runs names none",
+                      text ? text : "");
             item.missing = true;
         } else {
             src.raw = ep_graph_raw(g, run, k);
@@ -138,7 +177,7 @@ static void add_item(struct ep_graph *g, struct ep_node *n, size_t port, struct 
         for (size_t i = 0; i < list->n; i++)
             if (m && list->ref[i].node == m && list->item[i].label == src.label) return; /* runs that share a node */
         if (m->state == EP_NODE_BLOCKED) {
-            if (!p->series) block(n, m->err.code, "needs %s, which can't be computed: %s", m->label, m->err.msg);
+            if (!p->series) block_for(n, m, "needs");
             item.missing = true;
         } else {
             src.node = m;
@@ -187,7 +226,7 @@ static void add_relative(struct ep_graph *g, struct ep_node *n, size_t port, str
         struct ep_node *m = get_node(g, n->step, &g->runs->v[k]);
         if (m->state == EP_NODE_BLOCKED && c + 1 < choices) continue;
         if (m->state == EP_NODE_BLOCKED) {
-            block(n, m->err.code, "is relative to %s, which can't be computed: %s", m->label, m->err.msg);
+            block_for(n, m, "is relative to");
             return;
         }
         size_t out = output_index(m, NULL);

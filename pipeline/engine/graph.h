@@ -61,6 +61,7 @@ struct ep_node {
     enum ep_state state;
     char reason[256];                  /* why it is stale, missing or blocked */
     struct ep_err err;                 /* BLOCKED: why it can't be computed */
+    const struct ep_node *cause;       /* BLOCKED: the node that it needs and that can't be computed; NULL: it is itself the cause */
     bool failed;                       /* computing it was tried and failed */
 
     bool asked;                        /* of a run that --runs names */
@@ -104,6 +105,9 @@ unsigned long long *ep_graph_masks(const struct ep_recipe *r, struct ep_arena *a
  * inputs make their nodes BLOCKED. Two nodes with one result path are an error of diag. */
 void ep_graph_build(struct ep_graph *g, const struct ep_selection *sel);
 void ep_graph_free(struct ep_graph *g);
+/* What a blocked node that a wanted one needs is to be told with: why, and the steps that can't be computed for it. False for
+ * nodes that are not to be told of, since another one is the cause or nobody wants them. */
+bool ep_node_blocked(const struct ep_graph *g, const struct ep_node *n, struct ep_str *out);
 
 /* State of every node from the results on disk, then what has to be done: sets todo, level, units. */
 void ep_graph_compare(struct ep_graph *g, const struct ep_selection *sel);

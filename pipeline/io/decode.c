@@ -134,29 +134,71 @@ void ep_stored_get(const struct ep_stored *s, size_t first, size_t step, size_t 
 
 /* ---- checksum ---- */
 
+/* Two running sums of 16-bit words (first byte high), modulo 65535 by folding: 0 only if all words are 0. */
+struct sums { uint64_t a, b; };
+
+static uint64_t fold(uint64_t x)
+{
+    while (x >> 16) x = (x & 0xffff) + (x >> 16);
+    return x;
+}
+
+static void add_words(struct sums *s, const unsigned char *p, size_t words)
+{
+    for (size_t i = 0; i < words; i++, p += 2) {
+        s->a += (uint32_t)p[0] << 8 | p[1];
+        s->b += s->a;
+        if ((i & 255) == 255) *s = (struct sums){fold(s->a), fold(s->b)};
+    }
+    *s = (struct sums){fold(s->a), fold(s->b)};
+}
+
+#if defined(__SSE2__)
+enum { STEPS = 240 }; /* of 8 words: no 32-bit lane overflows */
+
+static uint64_t sum_lanes(__m128i v)
+{
+    uint32_t lane[4];
+    store((unsigned char *)lane, v);
+    return (uint64_t)lane[0] + lane[1] + lane[2] + lane[3];
+}
+
+/* n steps of 8 words. Within a step word i counts 8 - i times in b, and all words before it once more for each word. */
+static void add_steps(struct sums *s, const unsigned char *p, size_t n)
+{
+    const __m128i low = _mm_set1_epi16(0xff), ones = _mm_set1_epi16(1), many = _mm_set1_epi16(256);
+    const __m128i weights = _mm_setr_epi16(8, 7, 6, 5, 4, 3, 2, 1), weights256 = _mm_slli_epi16(weights, 8);
+    __m128i all = _mm_setzero_si128(), before = all, weighted = all;
+    for (size_t i = 0; i < n; i++, p += 16) {
+        __m128i v = load(p), high = _mm_and_si128(v, low), rest = _mm_srli_epi16(v, 8);
+        before = _mm_add_epi32(before, all);
+        all = _mm_add_epi32(all, _mm_add_epi32(_mm_madd_epi16(high, many), _mm_madd_epi16(rest, ones)));
+        weighted = _mm_add_epi32(weighted, _mm_add_epi32(_mm_madd_epi16(high, weights256), _mm_madd_epi16(rest, weights)));
+    }
+    s->b = fold(s->b + s->a * 8 * n + 8 * sum_lanes(before) + sum_lanes(weighted));
+    s->a = fold(s->a + sum_lanes(all));
+}
+#endif
+
 static uint32_t fletcher32(const unsigned char *p, size_t n)
 {
-    uint32_t a = 0, b = 0;
+    struct sums s = {0, 0};
     size_t words = n / 2;
-    while (words) {
-        size_t k = words > 360 ? 360 : words; /* the sums can't overflow within 360 words */
-        words -= k;
-        for (; k; k--, p += 2) {
-            a += (uint32_t)p[0] << 8 | p[1];
-            b += a;
-        }
-        a = (a & 0xffff) + (a >> 16);
-        b = (b & 0xffff) + (b >> 16);
-    }
+#if defined(__SSE2__)
+    for (size_t steps; (steps = words / 8 < STEPS ? words / 8 : STEPS) != 0; words -= 8 * steps, p += 16 * steps) add_steps(&s, p, steps);
+#endif
+    add_words(&s, p, words);
     if (n & 1) {
-        a += (uint32_t)*p << 8;
-        b += a;
-        a = (a & 0xffff) + (a >> 16);
-        b = (b & 0xffff) + (b >> 16);
+        const unsigned char last[2] = {p[2 * words], 0};
+        add_words(&s, last, 1);
     }
-    a = (a & 0xffff) + (a >> 16);
-    b = (b & 0xffff) + (b >> 16);
-    return b << 16 | a;
+    return (uint32_t)(s.b << 16 | s.a);
+}
+
+void ep_fletcher32_add(unsigned char *p, size_t n)
+{
+    uint32_t sum = fletcher32(p, n);
+    for (int k = 0; k < 4; k++) p[n + (size_t)k] = (unsigned char)(sum >> 8 * k);
 }
 
 bool ep_fletcher32_ok(const unsigned char *p, size_t n)

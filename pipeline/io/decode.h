@@ -15,4 +15,6 @@ void ep_stored_get(const struct ep_stored *s, size_t first, size_t step, size_t 
 bool ep_lzf(const unsigned char *in, size_t n, unsigned char *out, size_t m);
 /* The last four of n bytes are HDF5's fletcher32 of those before. */
 bool ep_fletcher32_ok(const unsigned char *p, size_t n);
+/* Writes that checksum of n bytes into the four behind them. */
+void ep_fletcher32_add(unsigned char *p, size_t n);
 #endif

@@ -46,6 +46,12 @@ struct ep_file {
     char *origin_text[8];
 };
 
+/* What to do about values that can't be read: results can be made again. */
+static inline const char *ep_damaged_hint(const struct ep_item *it)
+{
+    return it->from == EP_FROM_RESULT ? "damaged result: delete the file and run again, or make it anew with --force" : "damaged file?";
+}
+
 /* Called at every failure inside HDF5; NULL: nothing is. Set before the library is used. */
 extern H5E_auto2_t ep_hdf5_on_error;
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "pipeline/base/mem.h"
+#include "pipeline/io/h5array.h"
 
 void ep_h5_copy_text(char *out, size_t cap, const char *src)
 {
@@ -291,8 +292,10 @@ enum ep_h5_got ep_h5_data_read(hid_t loc, const char *path, hid_t mem_type, size
     if (type < 0 || space < 0 || !is_number(type)) return EP_H5_BAD;
     hssize_t np = H5Sget_simple_extent_npoints(space);
     if (np < 0 || (size_t)np != want) return EP_H5_BAD;
-    if (want && H5Dread(d, mem_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out) < 0) return EP_H5_BAD;
-    return EP_H5_OK;
+    struct ep_h5_array *a = want ? ep_h5_array_open(d, mem_type) : NULL;
+    bool ok = !want || (a && ep_h5_array_read_all(a, out));
+    ep_h5_array_close(a);
+    return ok ? EP_H5_OK : EP_H5_BAD;
 }
 
 /* ---- types ---- */

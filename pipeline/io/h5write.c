@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "pipeline/base/mem.h"
+#include "pipeline/io/h5array.h"
 #include "pipeline/io/h5util.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "chunks are written as they lie in memory");
@@ -293,8 +294,8 @@ hid_t ep_h5w_file_type(enum ep_dtype dtype)
     return H5I_INVALID_HID;
 }
 
-/* One chunk up to 1 MiB; above it tiles of 512 x 512 over the last two dimensions (a short last dimension, such as the
- * three numbers of theta, stays whole beside them). */
+/* One chunk up to 1 MiB; above it tiles of 512 x 512 over the last two dimensions (64 x 512 where a short last dimension, such
+ * as the three numbers of theta, stays whole beside them). */
 static void chunks_of(int rank, const hsize_t *dim, size_t size, hsize_t *chunk)
 {
     double bytes = (double)size;
@@ -309,23 +310,25 @@ static void chunks_of(int rank, const hsize_t *dim, size_t size, hsize_t *chunk)
         return;
     }
     int last = rank - 1;
-    if (rank > 2 && dim[last] <= 8)
+    hsize_t rows = 512;
+    if (rank > 2 && dim[last] <= 8) { /* what pixels carry is read a few rows at a time */
         last--;
+        rows = 64;
+    }
     for (int k = 0; k <= last; k++) {
-        hsize_t most = k >= last - 1 ? 512 : 1;
+        hsize_t most = k == last ? 512 : k == last - 1 ? rows : 1;
         chunk[k] = dim[k] < most ? dim[k] : most;
     }
 }
 
-/* The creation list of a whole array. The fill value is written out: the padding of border chunks must be defined. */
-static hid_t array_creation(int rank, const hsize_t *dim, size_t size, bool packed)
+/* The creation list of a whole array. What is packed has a checksum already, zlib's. The fill value is written out: the
+ * padding of border chunks must be defined. */
+static hid_t array_creation(int rank, const hsize_t *chunk, bool packed)
 {
     EP_AUTO_HID p = H5Pcreate(H5P_DATASET_CREATE);
-    hsize_t chunk[H5S_MAX_RANK];
-    chunks_of(rank, dim, size, chunk);
     bool ready = p >= 0 && plain_object(p) && H5Pset_chunk(p, rank, chunk) >= 0
                  && H5Pset_fill_time(p, H5D_FILL_TIME_ALLOC) >= 0
-                 && (!packed || (H5Pset_shuffle(p) >= 0 && H5Pset_deflate(p, 1) >= 0));
+                 && (packed ? H5Pset_shuffle(p) >= 0 && H5Pset_deflate(p, 1) >= 0 : H5Pset_fletcher32(p) >= 0);
     return ready ? ep_hid_take(&p) : H5I_INVALID_HID;
 }
 
@@ -342,8 +345,10 @@ hid_t ep_h5w_array(struct ep_h5w *h, hid_t parent, const char *name, enum ep_dty
         n *= (size_t)dim[k];
     EP_AUTO_HID space = H5Screate_simple(rank, dim, NULL);
     EP_AUTO_HID p = H5I_INVALID_HID;
+    hsize_t chunk[H5S_MAX_RANK];
     if (n > 0) {
-        p = array_creation(rank, dim, ep_dtype_size(dtype), packed);
+        chunks_of(rank, dim, ep_dtype_size(dtype), chunk);
+        p = array_creation(rank, chunk, packed);
     } else { /* chunks of nothing do not exist */
         p = H5Pcreate(H5P_DATASET_CREATE);
         if (p >= 0 && !plain_object(p))
@@ -359,7 +364,11 @@ hid_t ep_h5w_array(struct ep_h5w *h, hid_t parent, const char *name, enum ep_dty
     if (n)
         ep_h5w_convert(copy, dtype, values, 0, n);
     /* The type in memory is the type in the file: no conversion by HDF5. */
-    hid_t d = whole(h, parent, name, ep_h5w_file_type(dtype), ep_h5w_file_type(dtype), space, p, copy, n == 0);
+    hid_t type = ep_h5w_file_type(dtype), d = whole(h, parent, name, type, type, space, p, copy, n == 0 || !packed);
+    if (n > 0 && !packed && h->status == EP_OK)
+        ep_h5w_ok(h, ep_h5_array_write(d, rank, dim, chunk, ep_dtype_size(dtype), copy), name);
+    if (h->status != EP_OK)
+        ep_h5w_done(h, &d);
     free(copy);
     return d;
 }

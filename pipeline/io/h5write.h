@@ -89,8 +89,10 @@ struct ep_h5_image;
 struct ep_h5_image *ep_h5_image_new(struct ep_h5w *h, hid_t parent, const char *name, const struct ep_desc *d, bool packed);
 hid_t ep_h5_image_dataset(const struct ep_h5_image *m);
 void ep_h5_image_area(struct ep_h5w *h, struct ep_h5_image *m, struct ep_area a, struct ep_h5w_values values);
-/* Checks that nothing is missing, closes the dataset, frees m. NULL is allowed. */
-void ep_h5_image_end(struct ep_h5w *h, struct ep_h5_image *m);
+/* Checks that nothing is missing, closes the dataset, frees m. NULL is allowed. sums: the group for checksums of the chunks of
+ * an image that is not packed, or < 0: none. */
+#define EP_CHECKSUMS "data_checksums"
+void ep_h5_image_end(struct ep_h5w *h, struct ep_h5_image *m, hid_t sums);
 
 /* ---- Tables (result_table.c): the columns of t into its group ------------------------------------------ */
 void ep_h5w_table(struct ep_h5w *h, hid_t group, const struct ep_signal *t);

@@ -18,7 +18,8 @@ static ep_status too_large(const struct ep_file *f, const struct ep_item *it, si
 
 static ep_status cannot_read(const struct ep_file *f, const struct ep_item *it, const char *what, struct ep_err *e)
 {
-    return ep_fail(e, EP_E_INPUT, "%s: '%s': %s is missing, damaged, or does not fit the data", f->path, it->label, what);
+    return ep_fail(e, EP_E_INPUT, "%s: '%s': %s is missing, damaged, or does not fit the data%s%s", f->path, it->label, what,
+                   it->from == EP_FROM_RESULT ? "; " : "", it->from == EP_FROM_RESULT ? ep_damaged_hint(it) : "");
 }
 
 /* Bytes that the signal will take; SIZE_MAX if they can't be counted. */
@@ -171,7 +172,7 @@ static ep_status add_column(struct ep_file *f, const struct ep_item *it, hid_t g
                                                             : add_numbers(g, dataset, name, unit, t, e);
     }
     if (st == EP_OK || e->code != EP_OK) return st;
-    return ep_fail(e, EP_E_INPUT, "%s: '%s': column '%s' can't be read", f->path, it->label, name);
+    return ep_fail(e, EP_E_INPUT, "%s: '%s': column '%s' can't be read (%s)", f->path, it->label, name, ep_damaged_hint(it));
 }
 
 static ep_status load_table(struct ep_file *f, const struct ep_item *it, size_t max_bytes, struct ep_signal **out, struct ep_err *e)

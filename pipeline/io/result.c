@@ -233,7 +233,7 @@ ep_status ep_writer_image_area(struct ep_writer *w, size_t handle, struct ep_are
 
 static void image_end(struct ep_h5w *h, struct object *o)
 {
-    ep_h5_image_end(h, o->image);
+    ep_h5_image_end(h, o->image, o->group);
     o->image = NULL;
 }
 
@@ -262,7 +262,7 @@ static void put_image_errors(struct ep_h5w *h, struct object *o, struct ep_h5w_v
     ep_h5w_text(h, ep_h5_image_dataset(m), "units", d.unit);
     if (m)
         ep_h5_image_area(h, m, (struct ep_area){0, 0, ep_desc_ny(&d), ep_desc_nx(&d)}, sigma);
-    ep_h5_image_end(h, m);
+    ep_h5_image_end(h, m, H5I_INVALID_HID);
     o->has_sigma = true;
 }
 

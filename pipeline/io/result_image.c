@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <libdeflate.h>
+#include <xxhash.h>
 
 #include "pipeline/base/mem.h"
 #include "pipeline/io/h5util.h"
@@ -41,6 +42,8 @@ struct ep_h5_image {
     unsigned char *shuffled, *deflated;
     struct packed_chunk *waiting; /* [chunk], those that came before their turn */
     size_t next;
+    /* not packed: */
+    uint64_t *sum;               /* [chunk] */
 };
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
@@ -56,6 +59,7 @@ static void image_free(struct ep_h5_image *m)
             free(m->waiting[i].bytes);
     free(m->tile);
     free(m->waiting);
+    free(m->sum);
     free(m->scratch);
     free(m->shuffled);
     free(m->deflated);
@@ -111,7 +115,7 @@ static bool reserve(struct ep_h5_image *m, bool packed)
             for (size_t x = 0; x < m->cx; x++)
                 m->tile[i++].left = least(m->ty, m->ny - y * m->ty) * least(m->tx, m->nx - x * m->tx);
     if (!packed)
-        return true;
+        return (m->sum = calloc(tiles * m->ce, sizeof *m->sum)) != NULL;
     m->deflate = libdeflate_alloc_compressor(1);
     m->shuffled = malloc(m->chunk_bytes);
     m->deflated = malloc(m->chunk_bytes);
@@ -211,6 +215,7 @@ static void emit(struct ep_h5w *h, struct ep_h5_image *m, size_t index, const un
     if (h->status != EP_OK)
         return;
     if (!m->deflate) {
+        m->sum[index] = XXH3_64bits(bytes, m->chunk_bytes);
         write_chunk(h, m, index, 0, m->chunk_bytes, bytes);
         return;
     }
@@ -316,7 +321,22 @@ void ep_h5_image_area(struct ep_h5w *h, struct ep_h5_image *m, struct ep_area a,
     }
 }
 
-void ep_h5_image_end(struct ep_h5w *h, struct ep_h5_image *m)
+/* HDF5's own checksum is a filter, and chunks behind a filter take their places in the file in the order of their arrival. */
+static void write_sums(struct ep_h5w *h, const struct ep_h5_image *m, hid_t parent)
+{
+    const hsize_t n = m->nt * m->cy * m->cx * m->ce;
+    EP_AUTO_HID space = H5Screate_simple(1, &n, NULL);
+    EP_AUTO_HID p = H5Pcreate(H5P_DATASET_CREATE);
+    if (!ep_h5w_ok(h, space >= 0 && p >= 0 ? H5Pset_obj_track_times(p, 0) : -1, EP_CHECKSUMS))
+        return;
+    hid_t d = H5Dcreate2(parent, EP_CHECKSUMS, H5T_STD_U64LE, space, H5P_DEFAULT, p, H5P_DEFAULT);
+    if (ep_h5w_ok(h, d, EP_CHECKSUMS))
+        ep_h5w_ok(h, H5Dwrite(d, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, m->sum), EP_CHECKSUMS);
+    ep_h5w_text(h, d, "long_name", "XXH3-64 of each chunk of data, as stored");
+    ep_h5w_done(h, &d);
+}
+
+void ep_h5_image_end(struct ep_h5w *h, struct ep_h5_image *m, hid_t sums)
 {
     if (!m)
         return;
@@ -327,5 +347,7 @@ void ep_h5_image_end(struct ep_h5w *h, struct ep_h5_image *m)
                 break;
             }
     ep_h5w_done(h, &m->dset);
+    if (h->status == EP_OK && m->sum && sums >= 0)
+        write_sums(h, m, sums);
     image_free(m);
 }

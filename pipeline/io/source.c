@@ -1,11 +1,13 @@
 /* Streaming: the values of a block, piece by piece, from wherever they lie. */
 #include <assert.h>
 #include <libdeflate.h>
+#include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
 #include "pipeline/base/mem.h"
 #include "pipeline/io/decode.h"
+#include "pipeline/io/h5write.h"
 #include "pipeline/io/source_private.h"
 
 /* ---- from memory into the block ---- */
@@ -49,7 +51,13 @@ void ep_src_scratch_give(struct ep_source *s, struct ep_scratch *w)
 
 static ep_status damaged(const struct ep_source *s, const char *what, struct ep_err *e)
 {
-    return ep_fail(e, EP_E_INPUT, "%s: %s: %s (damaged file?)", s->f->path, s->it->data, what);
+    return ep_fail(e, EP_E_INPUT, "%s: %s: %s (%s)", s->f->path, s->it->data, what, ep_damaged_hint(s->it));
+}
+
+ep_status ep_src_check_sum(const struct ep_source *s, size_t unit, const void *bytes, size_t n, struct ep_err *e)
+{
+    if (!s->sums || XXH3_64bits(bytes, n) == s->sums[unit]) return EP_OK;
+    return damaged(s, "the checksum of a chunk is wrong", e);
 }
 
 static bool decompress(struct ep_scratch *w, bool lzf, const unsigned char *in, size_t bytes, size_t want)
@@ -144,7 +152,7 @@ static ep_status read_chunk(struct ep_source *s, struct ep_scratch *w, const str
     if (st != EP_OK) return st;
     *bytes = w->in;
     if (hash) return read_hashed(s, w, at, unit, e);
-    if (ep_src_applied(s->st.deflate, at->mask) || ep_src_applied(s->st.fletcher, at->mask) || at->bytes != s->st.chunk_bytes)
+    if (s->sums || ep_src_applied(s->st.deflate, at->mask) || ep_src_applied(s->st.fletcher, at->mask) || at->bytes != s->st.chunk_bytes)
         return ep_pread_all(s->f, w->in, at->bytes, (size_t)at->address, e);
     wanted(s, x, f, &first, &end);
     return read_planes(s, w, at, ep_src_applied(s->st.shuffle, at->mask), first, end, e);
@@ -162,7 +170,8 @@ static ep_status fill_chunk(struct ep_source *s, struct ep_block *b, const struc
     size_t bytes = at ? at->bytes : piece->bytes;
 
     ep_src_frame(s, s->c, chunk, &f);
-    bool plain = !ep_src_applied(s->st.shuffle, mask) && !ep_src_applied(s->st.deflate, mask) && !ep_src_applied(s->st.fletcher, mask);
+    bool plain = !s->sums && !ep_src_applied(s->st.shuffle, mask) && !ep_src_applied(s->st.deflate, mask) &&
+                 !ep_src_applied(s->st.fletcher, mask);
     if (at && plain && s->in_order) {
         if (bytes != s->st.chunk_bytes) return damaged(s, "a chunk has the wrong size", e);
         return ep_src_flat_chunk(s, b, x, &f, (size_t)at->address, unit, mask, e);
@@ -172,6 +181,7 @@ static ep_status fill_chunk(struct ep_source *s, struct ep_block *b, const struc
     ep_status st = EP_OK;
     if (at) st = read_chunk(s, w, b, x, &f, at, unit, &in, e);
     else if (ep_src_hash_claim(s, unit)) st = ep_src_hash_bytes(s, w, unit, in, bytes, mask, e); /* fetch has read it */
+    if (st == EP_OK) st = ep_src_check_sum(s, unit, in, bytes, e);
     if (st == EP_OK) st = decode(s, w, in, bytes, mask, &from, e);
     while (st == EP_OK && ep_src_next(s, x, &t, &p)) ep_src_scatter(s, b, x, &p, &from, &f);
     ep_src_scratch_give(s, w);
@@ -326,6 +336,18 @@ static struct ep_source *source_new(const struct ep_desc *d)
     return s;
 }
 
+/* Results of older versions have none. */
+static ep_status read_sums(struct ep_source *s, struct ep_err *e)
+{
+    if (s->it->from != EP_FROM_RESULT || s->d.kind != EP_IMAGE || !s->st.direct) return EP_OK;
+    EP_AUTO_HID g = ep_h5_group(s->f->id, s->it->group);
+    if (g < 0 || !ep_h5_is_dataset(g, EP_CHECKSUMS)) return EP_OK;
+    s->sums = calloc(s->st.chunks, sizeof *s->sums);
+    if (!s->sums) return ep_fail(e, EP_E_COMPUTE, "no memory (checksums)");
+    if (ep_h5_data_read(g, EP_CHECKSUMS, H5T_NATIVE_UINT64, s->st.chunks, s->sums) == EP_H5_OK) return EP_OK;
+    return ep_fail(e, EP_E_INPUT, "%s: %s/" EP_CHECKSUMS " does not fit the data (%s)", s->f->path, s->it->group, ep_damaged_hint(s->it));
+}
+
 ep_status ep_source_open(struct ep_file *f, size_t i, struct ep_source **out, struct ep_err *e)
 {
     const struct ep_item *it = &f->item[i];
@@ -342,6 +364,7 @@ ep_status ep_source_open(struct ep_file *f, size_t i, struct ep_source **out, st
         if (s->st.direct) s->at = ep_store_addresses(f, &s->st);
         ep_src_view_open(s);
         st = ep_src_carry_open(s, e);
+        if (st == EP_OK) st = read_sums(s, e);
         if (st == EP_OK) st = ep_src_apart_start(s, e);
     }
     if (st != EP_OK) {
@@ -384,7 +407,8 @@ void ep_source_close(struct ep_source *s)
         free(w->out);
         free(w);
     }
-    for (int k = 0; k < EP_NCARRY; k++) ep_hid_done(&s->carry[k]);
+    ep_src_carry_close(s);
+    free(s->sums);
     ep_store_close(&s->st);
     ep_src_hash_free(s);
     free(s->at);

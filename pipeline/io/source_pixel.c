@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "pipeline/base/mem.h"
+#include "pipeline/io/h5array.h"
 #include "pipeline/io/source_private.h"
 
 static const struct { const char *path; size_t per_pixel, bytes; } carried[EP_NCARRY] = {
@@ -44,6 +45,7 @@ static ep_status open_one(struct ep_source *s, int k, struct ep_err *e)
         ok = H5Sget_simple_extent_dims(space, d, NULL) == (int)nnav + (per > 1) && (per == 1 || d[nnav] == per);
         for (size_t i = 0; ok && i < nnav; i++) ok = d[i] == s->d.nav[i].size;
     }
+    if (ok) ok = (s->carried[k] = ep_h5_array_open(s->carry[k], k == EP_CARRY_FLAG ? H5T_NATIVE_UINT32 : H5T_NATIVE_DOUBLE)) != NULL;
     ep_status st = ok ? EP_OK : ep_fail(e, EP_E_INPUT, "%s: %s is missing or does not fit the data", s->f->path, path.s);
     ep_str_free(&path);
     s->carries = true;
@@ -60,23 +62,27 @@ ep_status ep_src_carry_open(struct ep_source *s, struct ep_err *e)
     return st;
 }
 
+void ep_src_carry_close(struct ep_source *s)
+{
+    for (int k = 0; k < EP_NCARRY; k++) {
+        ep_h5_array_close(s->carried[k]);
+        ep_hid_done(&s->carry[k]);
+    }
+}
+
 static ep_status read_one(struct ep_source *s, int k, struct ep_area a, unsigned char *to, struct ep_err *e)
 {
     size_t nnav = s->d.nnav, per = carried[k].per_pixel, t = 0;
-    hid_t type = k == EP_CARRY_FLAG ? H5T_NATIVE_UINT32 : H5T_NATIVE_DOUBLE;
     struct ep_box x = {.hi = {s->n[EP_T], s->n[EP_Y], 1, 1}, .row0 = a.y0, .row1 = a.y0 + a.ny};
     struct ep_part p;
-    bool ok = nnav || H5Dread(s->carry[k], type, H5S_ALL, H5S_ALL, H5P_DEFAULT, to) >= 0;
+    bool ok = nnav || ep_h5_array_read_all(s->carried[k], to);
     while (nnav && ok && ep_src_next(s, &x, &t, &p)) {
         hsize_t start[4] = {p.t, p.y0, a.x0, 0}, count[4] = {1, p.y1 - p.y0, a.nx, per};
         size_t skip = EP_MAX_NAV - nnav;
-        EP_AUTO_HID file = H5Dget_space(s->carry[k]);
-        EP_AUTO_HID mem = H5Screate_simple((int)nnav + (per > 1), count + skip, NULL);
-        ok = file >= 0 && mem >= 0 && H5Sselect_hyperslab(file, H5S_SELECT_SET, start + skip, NULL, count + skip, NULL) >= 0 &&
-             H5Dread(s->carry[k], type, mem, file, H5P_DEFAULT, to) >= 0;
+        ok = ep_h5_array_read(s->carried[k], start + skip, count + skip, to);
         to += (p.y1 - p.y0) * a.nx * pixel_bytes(k);
     }
-    return ok ? EP_OK : ep_fail(e, EP_E_INPUT, "%s: %s/%s can't be read (damaged file?)", s->f->path, s->it->group, carried[k].path);
+    return ok ? EP_OK : ep_fail(e, EP_E_INPUT, "%s: %s/%s can't be read (%s)", s->f->path, s->it->group, carried[k].path, ep_damaged_hint(s->it));
 }
 
 ep_status ep_src_carry_fetch(struct ep_source *s, const struct ep_block *b, struct ep_piece *p, struct ep_err *e)

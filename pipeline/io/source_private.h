@@ -33,6 +33,8 @@ struct ep_source {
     int dim[EP_NCANON];            /* array dimension of each canonical one, -1 = absent */
     size_t n[EP_NCANON], c[EP_NCANON], nc[EP_NCANON]; /* sizes, chunk sizes, numbers of chunks */
     hid_t carry[EP_NCARRY];        /* datasets beside the values; < 0: not there */
+    struct ep_h5_array *carried[EP_NCARRY];
+    uint64_t *sums;                /* XXH3-64 of each stored chunk, of images that we wrote; NULL: none */
     bool carries;
     bool mappable, viewable;       /* chunks of a block can be mapped; blocks can be views of the file */
     unsigned nmap;                 /* maps made */
@@ -125,6 +127,8 @@ struct ep_src_part { size_t number, row, x, npixel; bool all; };
 bool ep_src_next_unit(const struct ep_source *s, const struct ep_box *x, size_t *at, struct ep_src_part *part);
 
 /* source_view.c: values that need no change are used where they lie. */
+/* A stored chunk of an image that we wrote: whether it is what was written. */
+ep_status ep_src_check_sum(const struct ep_source *s, size_t unit, const void *bytes, size_t n, struct ep_err *e);
 void ep_src_view_open(struct ep_source *s);
 /* n bytes of the file in the block's map; NULL: they are not there, and have to be read. */
 const unsigned char *ep_src_mapped(const struct ep_block *b, size_t n, size_t offset);
@@ -137,6 +141,7 @@ ep_status ep_src_flat_chunk(struct ep_source *s, struct ep_block *b, const struc
 
 /* What pixels carry. All of a block is one piece, the last one, of sources that have any of it. */
 ep_status ep_src_carry_open(struct ep_source *s, struct ep_err *e);
+void ep_src_carry_close(struct ep_source *s);
 ep_status ep_src_carry_fetch(struct ep_source *s, const struct ep_block *b, struct ep_piece *p, struct ep_err *e);
 void ep_src_carry_fill(struct ep_source *s, struct ep_block *b, const struct ep_piece *p);
 /* What a file does not have is zero in the block. */

@@ -234,6 +234,8 @@ static ep_status ready_chunks(struct ep_source *s, const struct ep_block *b, str
             st = explain(s, w, address, n, e);
             break;
         }
+        st = ep_src_check_sum(s, unit, bytes, n, e);
+        if (st != EP_OK) break;
         atomic_store_explicit(&s->asked[unit], b->map_number, memory_order_relaxed);
         if (ep_src_hash_claim(s, unit)) st = ep_src_hash_bytes(s, w, unit, bytes, n, s->at[unit].mask, e);
     }

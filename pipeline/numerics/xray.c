@@ -5,6 +5,8 @@
 #include <string.h>
 #include <xraylib.h>
 
+#include "pipeline/data/elements.h"
+
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 #define SILICON 14
 #define SILICON_DENSITY 2.329      /* g/cm3 */
@@ -45,27 +47,6 @@ static const struct typed typed_m[] = {
 };
 #define FAINTEST 3e-4              /* share of the family below which a line is left out */
 #define TYPED_M_YIELD 0.003        /* of M5 and M4, for the order of the families' strengths alone */
-
-int ep_xray_z(const char *symbol)
-{
-    const char *s;
-    for (int z = 1; (s = ep_xray_symbol(z)) != NULL; z++)
-        if (strcmp(s, symbol) == 0) return z;
-    return 0;
-}
-
-const char *ep_xray_symbol(int z)
-{
-    static const char *const symbols[] = {
-        "", "H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne", "Na", "Mg", "Al", "Si", "P", "S", "Cl", "Ar", "K", "Ca", "Sc", "Ti",
-        "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Zn", "Ga", "Ge", "As", "Se", "Br", "Kr", "Rb", "Sr", "Y", "Zr", "Nb", "Mo", "Tc",
-        "Ru", "Rh", "Pd", "Ag", "Cd", "In", "Sn", "Sb", "Te", "I", "Xe", "Cs", "Ba", "La", "Ce", "Pr", "Nd", "Pm", "Sm", "Eu", "Gd",
-        "Tb", "Dy", "Ho", "Er", "Tm", "Yb", "Lu", "Hf", "Ta", "W", "Re", "Os", "Ir", "Pt", "Au", "Hg", "Tl", "Pb", "Bi", "Po", "At",
-        "Rn", "Fr", "Ra", "Ac", "Th", "Pa", "U",
-    };
-    if (z < 1 || z >= (int)COUNT(symbols)) return NULL;
-    return symbols[z];
-}
 
 /* ---- silicon ---------------------------------------------------------------------------------------------------- */
 
@@ -226,7 +207,7 @@ bool ep_xray_family(int z, char name, double beam_kev, double thickness_mm, stru
     struct shell s = shell_of(name);
     double v[5] = { 0 };
     memset(out, 0, sizeof *out);
-    const char *symbol = ep_xray_symbol(z);
+    const char *symbol = ep_element_symbol(z);
     if (!symbol || !strchr("KLM", name)) return false;
     out->z = z;
     snprintf(out->element, sizeof out->element, "%.2s", symbol);

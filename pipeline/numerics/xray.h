@@ -35,9 +35,6 @@ struct ep_xray_family {
     double prior[EP_XRAY_GROUPS];   /* relative uncertainty of each group's ratio to the alpha lines */
 };
 
-/* The atomic number of a symbol ("Ti"), 0 if there is none; and back (NULL if unknown). */
-int ep_xray_z(const char *symbol);
-const char *ep_xray_symbol(int z);
 /* False when the shell has no alpha lines or the beam can't excite them. thickness: of the detector's silicon in mm; 0: all
  * photons are stopped. */
 bool ep_xray_family(int z, char shell, double beam_kev, double thickness_mm, struct ep_xray_family *out);

@@ -252,8 +252,12 @@ static void get_word(struct parse *s, const struct ep_param *q, const struct ep_
 /* A text; a number as it was written, since `signal: 3` and `title: 2024` mean what they say. */
 static const char *get_text(struct parse *s, const struct ep_param *q, const struct ep_value *v)
 {
-    if (v->kind == EP_V_TEXT || v->kind == EP_V_NUMBER) return v->text;
-    wrong_kind(s, q, v);
+    if (v->kind != EP_V_TEXT && v->kind != EP_V_NUMBER) {
+        wrong_kind(s, q, v);
+        return NULL;
+    }
+    if (*v->text || (q->def && !*q->def)) return v->text;
+    WRONG(s, q, v->pos, " is empty: it needs a text, or leave it out");
     return NULL;
 }
 

@@ -10,19 +10,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "pipeline/data/elements.h"
 #include "pipeline/recipe/parts.h"
 
 enum { VERSION = 1, MOST_FILE = 16 << 20 };
 
 static const char *const TOP_KEYS[] = {"eelpipe", "elements", "inputs", "coordinates", "output",
                                        "overrides", "runs", "steps", NULL};
-
-static const char *const ELEMENTS[] = {
-    "H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne", "Na", "Mg", "Al", "Si", "P", "S", "Cl", "Ar", "K", "Ca",
-    "Sc", "Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Zn", "Ga", "Ge", "As", "Se", "Br", "Kr", "Rb", "Sr", "Y",
-    "Zr", "Nb", "Mo", "Tc", "Ru", "Rh", "Pd", "Ag", "Cd", "In", "Sn", "Sb", "Te", "I", "Xe", "Cs", "Ba", "La", "Ce",
-    "Pr", "Nd", "Pm", "Sm", "Eu", "Gd", "Tb", "Dy", "Ho", "Er", "Tm", "Yb", "Lu", "Hf", "Ta", "W", "Re", "Os", "Ir",
-    "Pt", "Au", "Hg", "Tl", "Pb", "Bi", "Po", "At", "Rn", "Fr", "Ra", "Ac", "Th", "Pa", "U", NULL};
 
 bool ep_read_file(struct ep_arena *a, const char *path, struct ep_pos pos, const char *what, char **text, size_t *n,
                   struct ep_diag *d)
@@ -90,11 +84,9 @@ static void read_elements(struct ep_reader *b)
                           ep_vkind_name(e->kind));
             continue;
         }
-        size_t k = 0;
-        while (ELEMENTS[k] && strcmp(ELEMENTS[k], e->text) != 0) k++;
-        if (!ELEMENTS[k]) {
+        if (!ep_element_z(e->text)) {
             ep_diag_error(b->d, e->pos, "elements: '%s' is not a chemical symbol from H to U%s", e->text,
-                          ep_hint(b->a, e->text, ELEMENTS, NULL));
+                          ep_hint(b->a, e->text, ep_elements, NULL));
             continue;
         }
         bool twice = false;

@@ -68,7 +68,7 @@ struct ep_coord_val { const char *text; double num; };    /* text is canonical: 
 struct ep_run {
     struct ep_coord_val *coord;           /* [ncoords] */
     const char **input;                   /* [ninputs]: path to open (joined with the recipe's folder), or NULL: this run lacks it */
-    const char **input_text;              /* [ninputs]: path as the recipe would write it */
+    const char **input_text;              /* [ninputs]: path as the recipe would write it, also where no file is; NULL: none is named */
     bool skip; const char *note;
     size_t nset; const struct ep_set *set;/* overrides that apply to this run: recipe's and runs.csv's, in order; later wins */
     size_t nbecause; const char **because;

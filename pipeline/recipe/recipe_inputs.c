@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "pipeline/base/units.h"
 #include "pipeline/recipe/parts.h"
 
 #define PAR(member) offsetof(struct ep_input_par, member)
@@ -143,7 +144,7 @@ static void read_input(struct ep_reader *b, const struct ep_value *map, size_t i
 static void read_pair(struct ep_reader *b, const struct ep_value *map, size_t i, const char *const *names)
 {
     const struct ep_value *p = ep_value_get(map->items[i], "pair");
-    if (!p || p->kind != EP_V_TEXT) return;
+    if (!p || (p->kind != EP_V_TEXT && p->kind != EP_V_NUMBER)) return;   /* other kinds were reported */
     for (size_t k = 0; k < b->r->ninputs; k++)
         if (!strcmp(names[k], p->text)) b->r->inputs[i].pair = (int)k;
     if (b->r->inputs[i].pair == (int)i)
@@ -217,6 +218,23 @@ static void read_csv_head(struct ep_reader *b)
     }
 }
 
+/* Any short word: a series may be one of anything. */
+static bool unit_ok(const char *unit)
+{
+    return strlen(unit) <= 15 && !strchr("0123456789+-.", *unit ? *unit : 'x') && !strpbrk(unit, " \t\n");
+}
+
+/* "degc" is most likely degC. */
+static void hint_unit(struct ep_reader *b, const char *coord, const struct ep_value *unit)
+{
+    const char *name;
+    if (ep_unit_lookup(unit->text, NULL, NULL)) return;
+    for (size_t i = 0; (name = ep_unit_name(i)) != NULL; i++)
+        if (!strcasecmp(name, unit->text))
+            ep_diag_warn(b->d, unit->pos, "coordinate %s: the unit %s is not known and never converted: did you mean %s?", coord,
+                         unit->text, name);
+}
+
 void ep_read_coordinates(struct ep_reader *b)
 {
     const struct ep_value *v = ep_value_get(b->r->root, "coordinates"), *out = ep_value_get(b->r->root, "output");
@@ -235,11 +253,12 @@ void ep_read_coordinates(struct ep_reader *b)
                           "coordinate '%s': a name is a letter, then letters, digits and _", v->keys[i]);
             continue;
         }
-        const bool right = u->kind == EP_V_TEXT && strlen(u->text) <= 15;
+        const bool right = u->kind == EP_V_TEXT && unit_ok(u->text);
         if (!right)
             ep_diag_error(b->d, u->pos,
                           "coordinate %s = %s: it needs a unit, as in degC, s or \"\" for a plain number",
                           v->keys[i], ep_show(b->a, u));
+        if (right) hint_unit(b, v->keys[i], u);
         if (b->r->runs_csv) add_coord(b, v->keys[i], v->key_pos[i]);
         long c = ep_coord_find(b->r, v->keys[i]);
         if (c < 0) {

@@ -158,7 +158,22 @@ static const struct ep_found *find_file(const struct binder *b, size_t input, co
 static void give_file(struct binder *b, struct ep_run *run, size_t input, const char *text)
 {
     run->input_text[input] = text;
-    run->input[input] = text ? ep_path_join(b->a, b->r->folder, text) : NULL;
+    run->input[input] = ep_path_join(b->a, b->r->folder, text);
+}
+
+/* There is no file of this name (text NULL: no name either). */
+static void lack_file(struct ep_run *run, size_t input, const char *text)
+{
+    run->input_text[input] = text;
+    run->input[input] = NULL;
+}
+
+static const char *wanted_path(const struct binder *b, const struct ep_run *run, size_t input)
+{
+    struct ep_template t;
+    const struct ep_input_def *in = &b->r->inputs[input];
+    if (!in->path || !ep_template_parse(b->a, in->path, in->pos, "path", &t, b->d)) return NULL;
+    return ep_template_fill(b->r, &t, run->coord, b->a);
 }
 
 static void new_run(struct binder *b, struct ep_run *run, struct ep_coord_val *coord)
@@ -169,6 +184,7 @@ static void new_run(struct binder *b, struct ep_run *run, struct ep_coord_val *c
     for (size_t i = 0; i < b->r->ninputs; i++) {
         const struct ep_found *f = find_file(b, i, coord);
         if (f) give_file(b, run, i, f->path);
+        else lack_file(run, i, wanted_path(b, run, i));
     }
 }
 
@@ -201,7 +217,7 @@ static void give_sets(struct binder *b, struct ep_run *run, size_t nown, const s
             if (ep_is_file(ep_path_join(b->a, r->folder, text))) {
                 give_file(b, run, i, text);
             } else {
-                give_file(b, run, i, NULL);
+                lack_file(run, i, text);
                 ep_diag_warn(b->d, all[k].val->pos, "input %s: there is no file %s: run %s lacks it",
                              r->inputs[i].name, text, run->label);
             }
@@ -298,9 +314,10 @@ static void read_row(struct binder *b, const struct ep_csv *csv, const struct ep
             else b->bad = true;
             break;
         case EP_COL_INPUT:
-            give_file(b, run, col[i].index, *cell->text ? cell->text : NULL);
+            if (*cell->text) give_file(b, run, col[i].index, cell->text);
+            else lack_file(run, col[i].index, NULL);
             if (!*cell->text || ep_is_file(run->input[col[i].index])) break;
-            give_file(b, run, col[i].index, NULL);
+            lack_file(run, col[i].index, cell->text);
             ep_diag_warn(b->d, (struct ep_pos){csv->file, cell->line, cell->col},
                          "input %s: there is no file %s: run %s lacks it", b->r->inputs[col[i].index].name,
                          cell->text, run->label);

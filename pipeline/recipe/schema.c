@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pipeline/data/elements.h"
 #include "pipeline/recipe/parts.h"
 #include "pipeline/recipe/schema_parts.h"
 #include "stages/registry.h"
@@ -14,13 +15,6 @@
 #define PATH "^(?!~(/|$))([^{}]|\\{" EP_SCHEMA_NAME "\\}(?!\\{))+$"
 
 enum { MOST_STEPS = 1000, LONGEST_UNIT = 15, WIDTH = 120 };
-
-static const char *const SYMBOLS[] = {
-    "H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne", "Na", "Mg", "Al", "Si", "P", "S", "Cl", "Ar", "K", "Ca",
-    "Sc", "Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Zn", "Ga", "Ge", "As", "Se", "Br", "Kr", "Rb", "Sr", "Y",
-    "Zr", "Nb", "Mo", "Tc", "Ru", "Rh", "Pd", "Ag", "Cd", "In", "Sn", "Sb", "Te", "I", "Xe", "Cs", "Ba", "La", "Ce",
-    "Pr", "Nd", "Pm", "Sm", "Eu", "Gd", "Tb", "Dy", "Ho", "Er", "Tm", "Yb", "Lu", "Hf", "Ta", "W", "Re", "Os", "Ir",
-    "Pt", "Au", "Hg", "Tl", "Pb", "Bi", "Po", "At", "Rn", "Fr", "Ra", "Ac", "Th", "Pa", "U", NULL};
 
 /* ---- inputs ---- */
 
@@ -147,6 +141,7 @@ static void add_keys(struct ep_gen *g)
     open_described(g, "coordinates", "Units of the placeholders in paths: a unit makes a placeholder a number.");
     ep_gen_fixed(g, "'type':'object','propertyNames':{'pattern':'^" EP_SCHEMA_NAME "$'},'additionalProperties':{'type':'string'");
     ep_gen_count(g, "maxLength", LONGEST_UNIT);
+    ep_gen_text(g, "pattern", "^([^-0-9+. \\t\\n][^ \\t\\n]*)?$");
     ep_gen_close(g, "}}");
     open_described(g, "output", "The folder of the results, as in out/{sample}/{temperature}C.");
     ep_gen_types(g, "string number", false);
@@ -169,7 +164,7 @@ static void add_definitions(struct ep_gen *g)
     ep_gen_open(g, "definitions");
     ep_gen_open(g, "element");
     ep_gen_list(g, "enum");
-    for (size_t i = 0; SYMBOLS[i]; i++) ep_gen_item(g, SYMBOLS[i]);
+    for (size_t i = 0; ep_elements[i]; i++) ep_gen_item(g, ep_elements[i]);
     ep_gen_close(g, "]}");
     /* Coordinates with values; several values are alternatives. */
     ep_gen_fixed(g, "'run':{'type':'object','minProperties':1,'propertyNames':{'pattern':'^" EP_SCHEMA_NAME "$'},"

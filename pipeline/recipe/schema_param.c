@@ -16,12 +16,6 @@
 #define BLANKS "[ \\t\\u00a0\\u2009\\u202f]*"
 #define DECIMAL "[-+]?([0-9]+\\.?[0-9]*|\\.[0-9]+)([eE][-+]?[0-9]+)?"
 
-/* What a text may name as its unit; ep_unit_lookup() says which of them are of one dimension. */
-static const char *const UNIT_NAMES[] = {
-    "eV", "keV", "meV", "nm", "um", "\u00b5m", "\u03bcm", "A", "\u00c5", "\u212b", "A\u030a", "Angstrom", "angstrom",
-    "pm", "mm", "m", "mrad", "rad", "deg", "s", "ms", "us", "\u00b5s", "\u03bcs", "min", "h", "degC", "C", "\u00b0C",
-    "nA", "pA", "counts", "e-", NULL};
-
 /* ---- numbers ---- */
 
 static void add_escaped(struct ep_str *out, const char *text)
@@ -66,10 +60,11 @@ static void add_unit(struct ep_gen *g, const char *unit)
         ep_str_add(&b, "(");
         add_escaped(&b, unit);
         const bool known = ep_unit_lookup(unit, &dim, NULL);
-        for (size_t i = 0; known && UNIT_NAMES[i]; i++) {
-            if (!ep_unit_lookup(UNIT_NAMES[i], &other, NULL) || other != dim || !strcmp(UNIT_NAMES[i], unit)) continue;
+        const char *name;
+        for (size_t i = 0; known && (name = ep_unit_name(i)) != NULL; i++) {
+            if (!*name || !ep_unit_lookup(name, &other, NULL) || other != dim || !strcmp(name, unit)) continue;
             ep_str_add(&b, "|");
-            add_escaped(&b, UNIT_NAMES[i]);
+            add_escaped(&b, name);
         }
         ep_str_add(&b, ")?[ \\t]*");
     }
@@ -238,7 +233,10 @@ void ep_schema_value(struct ep_gen *g, const char *owner, const struct ep_param 
         break;
     case EP_P_BOOL: ep_gen_types(g, "boolean", null); break;
     case EP_P_WORD: word_keys(g, q); break;
-    case EP_P_TEXT: ep_gen_types(g, "string number", null); break;
+    case EP_P_TEXT:
+        ep_gen_types(g, "string number", null);
+        if (!q->def || *q->def) ep_gen_count(g, "minLength", 1);
+        break;
     case EP_P_WINDOW:
         ep_gen_types(g, "array", null);
         window_keys(g, q);
@@ -255,7 +253,8 @@ void ep_schema_value(struct ep_gen *g, const char *owner, const struct ep_param 
         break;
     case EP_P_TEXTS:
         ep_gen_types(g, one_alone ? "array string number" : "array", null);
-        ep_gen_fixed(g, "'items':{'type':['string','number']}");
+        ep_gen_fixed(g, "'items':{'type':['string','number'],'minLength':1}");
+        if (one_alone) ep_gen_count(g, "minLength", 1);
         ep_gen_items(g, q->min_items, q->max_items);
         break;
     case EP_P_RECORD:

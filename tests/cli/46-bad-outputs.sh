@@ -239,6 +239,52 @@ damaged_results_are_made_again() {
 }
 story damaged_results_are_made_again
 
+# Damages the values of one array: a bit of a chunk, or with `short` a packed chunk that unpacks to too little.
+damage() { # damage FILE DATASET bit|short
+    "$PYTHON" - "$@" <<'PY'
+import sys, zlib
+import h5py
+path, name, how = sys.argv[1:]
+with h5py.File(path, "r+") as f:
+    d = f[name]
+    if how == "short":
+        d.id.write_direct_chunk((0,) * d.ndim, zlib.compress(bytes(8)))
+    chunk = d.id.get_chunk_info(0)
+if how == "bit":
+    with open(path, "r+b") as f:
+        f.seek(chunk.byte_offset + chunk.size // 2)
+        byte = f.read(1)[0]
+        f.seek(-1, 1)
+        f.write(bytes([byte ^ 16]))
+PY
+}
+
+# A disk that forgets a bit must not change a number.
+damaged_values_are_noticed() {
+    "$PYTHON" -c 'import h5py' 2>/dev/null || skip "there is no h5py"
+    image data/o.hspy
+    recipe 'smoothed: {stage: smooth, input: sum, fwhm: 2 px}'
+    sed -i 's/525\]}/525], keep: true}/' recipe.yaml
+    run_expect_exit 0 "$EELPIPE" run recipe.yaml
+    mv out whole
+    local victim what
+    for victim in 'sum intensity/data smoothed' 'sum intensity/data_errors smoothed' 'sum intensity/flags smoothed short' 'net net/data sum' \
+        'net net/flags sum short' 'net net/covariance/theta sum' 'net net/covariance/cmat sum'; do
+        read -r -a what <<<"$victim"
+        rm -rf out
+        cp -r whole out
+        damage "out/${what[0]}.hspy" "entry/${what[1]}" "${what[3]-bit}"
+        rm "out/${what[2]}.hspy"
+        run_expect_exit 1 "$EELPIPE" run recipe.yaml
+        expect_stderr_matches "step ${what[2]} .*out/${what[0]}\.hspy: .*damaged result: delete the file and run again"
+        expect_no_file "out/${what[2]}.hspy"
+        rm "out/${what[0]}.hspy"
+        run_expect_exit 0 "$EELPIPE" run recipe.yaml
+        cmp "out/${what[2]}.hspy" "whole/${what[2]}.hspy" || fail "${what[2]} differs from what it was"
+    done
+}
+story damaged_values_are_noticed
+
 results_damaged_at_random_places() {
     "$PYTHON" -c '' 2>/dev/null || skip "there is no Python"
     two_steps --pixels 4,4

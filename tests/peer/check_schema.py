@@ -160,6 +160,8 @@ WRONG = {
     "placeholders side by side": SERIES.replace("/{temperature}C", "{temperature}") + NET,
     "home folder": ONE.replace("output: out", "output: ~/out") + NET,
     "output in a list": ONE.replace("output: out", "output: [out]") + NET,
+    "unit with a number": SERIES + "coordinates: {temperature: 3 K}\n" + NET,
+    "frame without a name": ONE.replace("o: data/o.hspy", "o: {path: data/o.hspy, frame: ''}") + NET,
     "unit is a number": SERIES + "coordinates: {temperature: 3}\n" + NET,
     "runs is a list": "runs: [runs.csv]\n" + ONE + NET,
     "over of a stage of single runs": SERIES + DEGC + "steps: {a: {stage: integrate, input: o, window: [540, 560], over: temperature}}\n",
@@ -187,6 +189,7 @@ BEYOND = {
     "no window at all": one("a: {stage: background, input: o}"),
     "kind of signal": one("a: {stage: background, input: o, window: [480, 525]}", "b: {stage: background, input: a.exponent, window: [480, 525]}"),
     "pair that is not there": ONE.replace("o: data/o.hspy", "o: {path: data/o.hspy, pair: lo}") + NET,
+    "pair is a number": ONE.replace("o: data/o.hspy", "o: {path: data/o.hspy, pair: 5}") + NET,
     "unknown coordinate": SERIES + DEGC + "steps: {a: {stage: integrate, input: o, window: [540, 560], at: {temp: min}}}\n",
     "parameter of a step's stage": SERIES + DEGC + "overrides: [{when: {sample: a}, set: {steps.net.missing: allow}}]\n" + NET,
 }
@@ -304,6 +307,34 @@ def check_changed_recipes(tmp):
         assert done.returncode == 2, f"check ends with {done.returncode}, the schema says {ajv}: {json.dumps(tree)}"
 
 
+ODD = [json.loads(v) for v in VALUES if v] + ["", [None], [{}], [""], 7, 1e9, "7 furlong", "1,5", [1, "2 nm", 3], [[1, 2], [3]], True]
+# How the program says that a value has the wrong form. Other complaints are about what the value means.
+FORM = re.compile(r"unknown key|: it needs |needs an? |needs a |is needed|out of range|is not known|as in \[|has no value|is empty|must be below")
+
+
+def check_every_parameter(tmp):
+    """Each parameter of each stage with values of every kind: at this place the program refuses what the schema refuses, and finds
+    nothing wrong with the form of what the schema accepts."""
+    tmp = Path(tmp)
+    files(tmp)
+    whole = schema("recipe.schema.json")
+    steps = {name[6:]: body["properties"] for name, body in whole["definitions"].items() if re.fullmatch(r"stage_\w+", name)}
+    cases = [(stage, name, value) for stage in steps for name in steps[stage] if name not in ("stage", "at", "over", "repeat") for value in ODD]
+    assert len(cases) > 1000
+    places = {f"{s}.{n}": {"$ref": f"#/definitions/stage_{s}/properties/{n}"} for s in steps for n in steps[s]}
+    refused = validate({"definitions": whole["definitions"], "properties": places}, [{f"{s}.{n}": v} for s, n, v in cases])
+    for first in range(0, len(cases), 20):
+        some = list(zip(cases, refused))[first:first + 20]
+        text = "".join(f"  s{i}:\n    stage: {s}\n    {n}: {json.dumps(v)}\n" for i, ((s, n, v), _) in enumerate(some))
+        (tmp / "recipe.yaml").write_text("eelpipe: 1\n" + ONE + "steps:\n" + text, encoding="utf-8")
+        said = subprocess.run([EELPIPE, "check", tmp / "recipe.yaml"], capture_output=True, text=True, check=False).stderr
+        for i, (case, wrong) in enumerate(some):
+            here = re.findall(rf"recipe\.yaml:{7 + 3 * i}:\d+: error: (.*)", said)
+            form = [m for m in here if FORM.search(m)]
+            assert here or wrong is None, f"{case}: the program accepts it, the schema says: {wrong}"
+            assert wrong is not None or not form, f"{case}: the schema accepts it, the program says: {form}"
+
+
 def check_units_and_elements(tmp):
     """Lists that the schema shares with the program: each unit of base/units.c, each chemical symbol."""
     tmp = Path(tmp)
@@ -338,7 +369,7 @@ def check_recipes_that_are_shown():
 # ---- results ---------------------------------------------------------------------------------------------------------
 
 TYPES = {"<f4": "float32", "<f8": "float64", "|i1": "int8", "<i2": "int16", "<i4": "int32", "<i8": "int64", "|u1": "uint8",
-         "<u2": "uint16", "<u4": "uint32"}
+         "<u2": "uint16", "<u4": "uint32", "<u8": "uint64"}
 
 
 def type_of(dtype):
@@ -367,7 +398,8 @@ def attributes(obj):
 
 def filters(dataset):
     plist = dataset.id.get_create_plist()
-    names = {h5py.h5z.FILTER_SHUFFLE: "shuffle", h5py.h5z.FILTER_DEFLATE: "deflate"}
+    names = {h5py.h5z.FILTER_SHUFFLE: "shuffle", h5py.h5z.FILTER_DEFLATE: "deflate",
+             h5py.h5z.FILTER_FLETCHER32: "fletcher32"}
     codes = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
     return [names.get(code, str(code)) for code in codes]
 

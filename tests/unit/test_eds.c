@@ -11,6 +11,7 @@
 
 #include "eds_sim.h"
 #include "eds_rig.h"
+#include "pipeline/data/elements.h"
 #include "pipeline/numerics/eds_fit.h"
 #include "pipeline/numerics/xray.h"
 
@@ -66,10 +67,10 @@ static void test_lines(void **state)
     assert_false(ep_xray_family(57, 'K', 30, 0.45, &f));    /* K edge at 38.9 keV */
     assert_false(ep_xray_family(3, 'K', 200, 0.45, &f));    /* 54 eV: below what is kept */
     assert_false(ep_xray_family(8, 'L', 200, 0.45, &f));
-    assert_int_equal(ep_xray_z("La"), 57);
-    assert_int_equal(ep_xray_z("la"), 0);
-    assert_string_equal(ep_xray_symbol(92), "U");
-    assert_null(ep_xray_symbol(0));
+    assert_int_equal(ep_element_z("La"), 57);
+    assert_int_equal(ep_element_z("la"), 0);
+    assert_string_equal(ep_element_symbol(92), "U");
+    assert_null(ep_element_symbol(0));
 }
 
 static void test_every_element(void **state)

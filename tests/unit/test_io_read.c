@@ -239,6 +239,42 @@ static void filter_masks(void **state)
     check_file("a.hspy", first_channels);
 }
 
+/* As the definition says, word by word (H5checksum.c describes it). */
+static uint32_t fletcher_by_words(const unsigned char *p, size_t n)
+{
+    uint32_t a = 0, b = 0;
+    for (size_t i = 0; i < n; i += 2) {
+        a += (uint32_t)p[i] << 8 | (i + 1 < n ? p[i + 1] : 0);
+        a = (a & 0xffff) + (a >> 16);
+        b += a;
+        b = (b & 0xffff) + (b >> 16);
+    }
+    return b << 16 | a;
+}
+
+static void checksum(void **unused)
+{
+    (void)unused;
+    enum { MOST = 70000 };
+    static unsigned char buf[MOST + 4];
+    uint32_t x = 1;
+    const size_t sizes[] = {1, 2, 15, 16, 17, 31, 3839, 3840, 3841, 3842, 3856, 8191, MOST - 1, MOST};
+    for (int kind = 0; kind < 3; kind++)   /* noise; all ones, where sums are largest; all zeros */
+        for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+            size_t n = sizes[k];
+            for (size_t i = 0; i < n; i++) {
+                x = x * 1664525 + 1013904223;
+                buf[i] = kind == 0 ? (unsigned char)(x >> 24) : kind == 1 ? 0xff : 0;
+            }
+            uint32_t want = fletcher_by_words(buf, n);
+            ep_fletcher32_add(buf, n);
+            for (int b = 0; b < 4; b++) assert_int_equal(buf[n + (size_t)b], want >> 8 * b & 0xff);
+            assert_true(ep_fletcher32_ok(buf, n + 4));
+            buf[n / 2] ^= 4;
+            assert_false(ep_fletcher32_ok(buf, n + 4));
+        }
+}
+
 /* LZF is decoded here: stored as literals and one long copy. */
 static double lzf_value(size_t t, size_t y, size_t x, size_t e)
 {
@@ -476,7 +512,7 @@ int main(void)
         cmocka_unit_test(unallocated),    cmocka_unit_test(nothing_written), cmocka_unit_test(filter_masks),
         cmocka_unit_test(lzf),            cmocka_unit_test(user_block),      cmocka_unit_test(booleans),
         cmocka_unit_test(threads),        cmocka_unit_test(damaged_chunks),  cmocka_unit_test(cut_files),
-        cmocka_unit_test(memory_sources),
+        cmocka_unit_test(memory_sources), cmocka_unit_test(checksum),
     };
     ep_hdf5_init();
     return cmocka_run_group_tests(tests, NULL, finish);

@@ -230,6 +230,8 @@ static const struct wrong WRONG[] = {
     {5, "  o: {path: \"data/{sample}/{temperature}C/o.hspy\", pair: l}", "5:58", "pair: there is no input 'l'. Inputs: ll, o, ref"},
     {5, "  o: {path: \"data/{sample}/{temperature}C/o.hspy\", pair: lll}", "5:58", "there is no input 'lll': did you mean 'll'?"},
     {5, "  o: {path: \"data/{sample}/{temperature}C/o.hspy\", pair: o}", "5:58", "pair names the input itself"},
+    {5, "  o: {path: \"data/{sample}/{temperature}C/o.hspy\", pair: 5}", "5:58", "pair: there is no input '5'. Inputs: ll, o, ref"},
+    {5, "  o: {path: \"data/{sample}/{temperature}C/o.hspy\", frame: ''}", "5:59", "frame is empty: it needs a text"},
     {6, "  ref: {path: r.hspy, beam_energy: 300 nm}", "6:36", "\"300 nm\" is a length; beam_energy needs an energy in keV"},
     {6, "  ref: {path: r.hspy, counts_per_electron: 0}", "6:44", "counts_per_electron = 0 is out of range: allowed are 1e-06 to 1000000"},
     {6, "  ref: {path: r.hspy, exclude: {rows: [1, 2.5]}}", "6:33", "2.5 is no whole number"},
@@ -733,8 +735,8 @@ static const char *labels(struct room *m, const struct ep_runs *runs)
     ep_str_add(&b, "");
     for (size_t i = 0; i < runs->n; i++) {
         ep_str_addf(&b, "%s%s:", i ? "; " : "", runs->v[i].label);
-        for (size_t k = 0; k < 4 && runs->v[i].input_text; k++) {
-            if (!runs->v[i].input_text[k]) break;
+        for (size_t k = 0; k < 4 && runs->v[i].input; k++) {
+            if (!runs->v[i].input[k]) break;
             ep_str_addf(&b, " %s", runs->v[i].input_text[k]);
         }
     }
