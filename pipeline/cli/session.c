@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "pipeline/cli/cli.h"
 #include "pipeline/engine/graph_parts.h"
+#include "pipeline/io/csv.h"
 #include "pipeline/io/result.h"
 #include "pipeline/io/safe_write.h"
 
@@ -143,17 +144,19 @@ static int output_safe(struct cli *c, const struct precious *p, const struct ep_
 {
     struct ep_err e = {0};
     const char *what = what_is(p, n->path);
+    ep_status st = what ? EP_OK : ep_may_replace(n->path, &e);
     for (size_t k = 0; !what && k < n->decl.nout; k++) {
         if (n->decl.out[k].kind != EP_TABLE) continue;
         char *csv = ep_node_csv(n, k);
         what = what_is(p, csv);
+        if (!what && !st) st = ep_csv_may_replace(csv, n->path, &e);
         free(csv);
     }
     if (what) {
         ep_log_error(&c->log, "%s would write its result over %s, %s: choose another name or another `output`", n->label, what, n->path);
         return EXIT_USAGE;
     }
-    if (!ep_may_replace(n->path, &e)) return EXIT_DONE;
+    if (!st) return EXIT_DONE;
     ep_log_error(&c->log, "%s: %s", n->label, e.msg);
     return EXIT_OUTPUT;
 }

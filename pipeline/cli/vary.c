@@ -6,6 +6,7 @@
 #include <string.h>
 #include "pipeline/cli/cli.h"
 #include "pipeline/engine/graph_parts.h"
+#include "pipeline/io/csv.h"
 #include "pipeline/io/file.h"
 #include "pipeline/io/result.h"
 
@@ -218,7 +219,7 @@ static int vary(struct cli *c, const struct cli_args *args)
             char *path = ep_arena_printf(&s.arena, "%s/vary_%s.csv", ep_graph_root(&s.graph), step);
             print_shifts(&base, moved, moves, nmoves, &csv);
             fputs(csv.s, stdout);
-            if (ep_write_text(path, csv.s, csv.n, &e)) {
+            if (ep_csv_write(path, NULL, &csv, &e)) {
                 ep_log_error(&c->log, "%s", e.msg);
                 code = EXIT_OUTPUT;
             } else ep_log_info(&c->log, "written to %s", path);

@@ -149,7 +149,7 @@ static ep_status write_csv(const struct ep_node *n, struct ep_err *e)
         char *path = ep_node_csv(n, o);
         struct ep_str text = {0};
         ep_table_csv(n->out[o], &text);
-        ep_status st = ep_write_text(path, text.s, text.n, e);
+        ep_status st = ep_csv_write(path, n->path, &text, e);
         ep_str_free(&text);
         free(path);
         if (st) return st;

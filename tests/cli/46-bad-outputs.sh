@@ -69,6 +69,38 @@ a_file_of_somebody_else_is_not_replaced() {
 }
 story a_file_of_somebody_else_is_not_replaced
 
+a_table_of_somebody_else_is_not_replaced() {
+    two_steps
+    sed -i 's/data\/o.hspy/data\/{t}.hspy/; s/^output: .*/output: "out\/{t}"/' recipe.yaml
+    echo '  all: {stage: collect, input: total, over: t}' >>recipe.yaml
+    sed -i 's/  sum:.*/  summed: {stage: sum_spectrum, input: o}\n  fitted: {stage: background, window: [480, 525]}\n  total: {stage: integrate, window: [532, 560]}/' recipe.yaml
+    sed -i '/  net:/d' recipe.yaml
+    mkdir out
+    printf 'my,own\n1,2\n' >out/all.csv
+    run_expect_exit 4 "$EELPIPE" check recipe.yaml
+    expect_stderr_matches 'step all .*out/all\.csv: there is a file that eelpipe has not made'
+    run_expect_exit 4 "$EELPIPE" run recipe.yaml
+    expect_no_file out/o
+    [ "$(cat out/all.csv)" = "$(printf 'my,own\n1,2')" ] || fail "the table was replaced"
+    rm out/all.csv
+    run_expect_exit 0 "$EELPIPE" run recipe.yaml
+    cp out/all.csv ours
+    # ours is made again, also where its result is gone or its columns are others
+    rm out/all.hspy
+    run_expect_exit 0 "$EELPIPE" run recipe.yaml
+    run_expect_exit 0 "$EELPIPE" run recipe.yaml --set steps.total.window=532,570
+    if cmp -s ours out/all.csv; then fail "the table is not new"; fi
+    run_expect_exit 0 "$EELPIPE" run recipe.yaml
+    cmp ours out/all.csv || fail "the table is not what it was"
+    # somebody's notes in it
+    echo '# measured twice' >>out/all.csv
+    run_expect_exit 4 "$EELPIPE" run recipe.yaml --force
+    expect_stderr_matches 'changed since: move it away'
+    grep -q 'measured twice' out/all.csv || fail "the notes are gone"
+    run_expect_exit 0 "$EELPIPE" run recipe.yaml
+}
+story a_table_of_somebody_else_is_not_replaced
+
 a_spectrum_image_is_not_replaced_by_a_stage() {
     image a.hspy
     image b.hspy --seed 2
