@@ -28,6 +28,9 @@ struct cli_args {
 /* False (with a message) on an unknown option or a wrong value. Frees nothing: args come from the arena. */
 bool cli_parse(struct cli *c, const struct cli_verb *v, size_t n, char **words, struct ep_arena *a, struct cli_args *out);
 int cli_usage(const struct cli_verb *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Text broken at blanks so that it stays within the screen; first: the column in which it begins, indent: where lines begin. */
+enum { CLI_WIDTH = 80 };
+void cli_wrap(const char *text, int first, int indent);
 void cli_verb_help(const struct cli_verb *v, FILE *to);
 
 /* A recipe, its runs and their graph, with the diagnostics printed. */

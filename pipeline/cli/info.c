@@ -11,7 +11,7 @@ static const struct cli_option info_options[] = {{"--json", NULL, "JSON"}, {"--h
 static void print_axis(const struct ep_axis *a, const char *role)
 {
     double last = a->offset + (double)(a->size - 1) * a->scale;
-    printf("    %-10s %-8zu %.8g to %.8g %s, %.8g per %s\n", a->name[0] ? a->name : "axis", a->size, a->offset, last,
+    printf("    %-12s %-7zu %.8g to %.8g %s, %.8g per %s\n", a->name[0] ? a->name : "axis", a->size, a->offset, last,
            a->unit[0] ? a->unit : "(no unit)", a->scale, role);
 }
 

@@ -22,7 +22,7 @@ void cli_verb_help(const struct cli_verb *v, FILE *to)
     for (const struct cli_option *o = v->options; o && o->name; o++) {
         char left[64];
         snprintf(left, sizeof left, "%s%s%s", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
-        fprintf(to, "  %-24s %s\n", left, o->doc);
+        fprintf(to, "  %-18s  %s\n", left, o->doc);
     }
 }
 

@@ -11,13 +11,13 @@
     {"--from", "STEP", "this step and all that depend on it"},                                                 \
     {"--runs", "'COORD>=X'", "only runs for which this holds; several joined by commas"},                      \
     {"--force", NULL, "compute even what is up to date"},                                                      \
-    {"--set", "KEY=VALUE", "set a value of the recipe: --set steps.o_net.window=505,524"}
+    {"--set", "KEY=VALUE", "set a value, as in --set steps.o_net.window=505,524"}
 #define COMMON                                                                                                 \
     {"--quiet", NULL, "warnings and errors only"}, {"--verbose", NULL, "say more"}, {"--help", NULL, "this text"}, {NULL, NULL, NULL}
 
 static const struct cli_option run_options[] = {
     {"--dry-run", NULL, "say what would be computed, and why (the verb plan)"}, SELECTION,
-    {"--threads", "N", "worker threads (default: the processors this process may use)"},
+    {"--threads", "N", "worker threads (default: all processors allowed)"},
     {"--memory", "SIZE", "memory for blocks of spectra, such as 256M"}, {"--json", NULL, "with --dry-run: JSON"}, COMMON};
 static const struct cli_option plan_options[] = {SELECTION, {"--threads", "N", "threads for hashing"}, {"--json", NULL, "JSON"}, COMMON};
 static const struct cli_option check_options[] = {{"--set", "KEY=VALUE", "set a value of the recipe"}, {"--runs", "'COORD>=X'", "only these runs"}, COMMON};
@@ -39,14 +39,18 @@ static const char *state_word(const struct ep_node *n)
 /* What makes a node wait for an earlier level, in words. */
 static void level_reason(const struct ep_node *n, struct ep_str *out)
 {
-    if (n->look && n->look->todo) ep_str_add(out, "; needs its look at the whole image first");
+    struct ep_str whole = {0};
     for (size_t p = 0; p < n->stage->nports; p++)
         for (size_t i = 0; i < n->nitem[p]; i++) {
             const struct ep_node *m = n->item[p][i].node;
-            char text[200];
-            snprintf(text, sizeof text, "; needs all of %.150s first", n->item[p][i].label);
-            if (m && m->todo && n->unit != m->unit && !ep_node_fused(n, p, i) && !(out->s && strstr(out->s, text))) ep_str_add(out, text);
+            if (!m || !m->todo || n->unit == m->unit || ep_node_fused(n, p, i)) continue;
+            bool relative = n->stage->ports[p].relative;
+            const char *label = relative ? "the run it is relative to" : n->item[p][i].label;
+            if (!whole.s || !strstr(whole.s, label)) ep_str_addf(&whole, "%s%s", whole.n ? ", " : "", label);
         }
+    if (n->look && n->look->todo) ep_str_add(out, "; needs its look at the whole image first");
+    if (whole.n) ep_str_addf(out, "; needs all of %s first", whole.s);
+    ep_str_free(&whole);
 }
 
 static void source_list(const struct ep_unit *u, struct ep_str *out)
@@ -77,21 +81,43 @@ static void unit_text(const struct ep_unit *u, struct ep_str *out)
     }
 }
 
+/* The runs of the units that do the same as unit k: "sample=ncm003, temperature=25, 100, 200; sample=ncm104, temperature=25". */
+static void units_where(const struct ep_graph *g, const struct ep_str *text, size_t k, struct ep_str *out)
+{
+    const char *last = "";
+    size_t n = 0;
+    for (size_t j = k; j < g->nunits; j++) {
+        if (!text[j].s || strcmp(text[j].s, text[k].s)) continue;
+        const char *where = g->unit[j]->node[0]->where, *value = strrchr(where, '=');
+        if (!value) continue;
+        size_t same = (size_t)(value - where) + 1;
+        if (n++ && !strncmp(where, last, same)) ep_str_addf(out, ", %s", value + 1);
+        else ep_str_addf(out, "%s%s", out->n ? "; " : "", where);
+        last = where;
+    }
+    if (n < 2) return;
+    struct ep_str counted = {0};
+    ep_str_addf(&counted, "%zu runs: %s", n, out->s);
+    ep_str_free(out);
+    *out = counted;
+}
+
 static void print_units(const struct ep_graph *g)
 {
     struct ep_str *text = ep_xcalloc(g->nunits + 1, sizeof *text);
     for (size_t k = 0; k < g->nunits; k++) unit_text(g->unit[k], &text[k]);
     for (size_t k = 0; k < g->nunits; k++) {
         if (!text[k].s) continue;
+        struct ep_str where = {0};
+        units_where(g, text, k, &where);
         printf("%s\n", text[k].s);
-        for (size_t j = k, shown = 0; j < g->nunits; j++) {
-            if (j != k && (!text[j].s || strcmp(text[j].s, text[k].s))) continue;
-            const char *where = g->unit[j]->node[0]->where;
-            if (where[0]) printf("%s%s", shown++ ? "; " : "    for ", where);
-            if (j != k) ep_str_free(&text[j]);
+        if (where.n) {
+            printf("    for ");
+            cli_wrap(where.s, 8, 8);
         }
-        if (g->unit[k]->node[0]->where[0]) printf("\n");
-        ep_str_free(&text[k]);
+        for (size_t j = g->nunits; j-- > k;)
+            if (text[j].s && !strcmp(text[j].s, text[k].s)) ep_str_free(&text[j]);
+        ep_str_free(&where);
     }
     free(text);
 }
@@ -234,27 +260,75 @@ static int run_verb(struct cli *c, size_t n, char **words)
 
 /* ---- status ------------------------------------------------------------------------------------------------ */
 
+/* The state of a step for a run; NULL where the step belongs to another run, or to all. */
+static const char *state_of(const struct ep_graph *g, const struct ep_run *run, size_t step)
+{
+    if (run->skip) return "skipped";
+    for (size_t m = 0; m < g->nnodes; m++)
+        if (g->node[m]->run == run && g->node[m]->step == step && !g->node[m]->is_look) return state_word(g->node[m]);
+    return NULL;
+}
+
+/* Many steps: of each run how many are in which state, and by name those that are not done. */
+static void print_run(const struct ep_graph *g, const struct ep_run *run, int width)
+{
+    static const char *const words[] = {"done", "stale", "missing", "blocked", "skipped"};
+    struct ep_str out = {0};
+    for (size_t w = 0; w < sizeof words / sizeof *words; w++) {
+        struct ep_str names = {0};
+        size_t n = 0, all = 0;
+        for (size_t i = 0; i < g->recipe->nsteps; i++) {
+            const char *word = state_of(g, run, i);
+            all += word != NULL;
+            if (!word || strcmp(word, words[w])) continue;
+            ep_str_addf(&names, "%s%s", n++ ? ", " : "", g->recipe->steps[i].name);
+        }
+        if (n) ep_str_addf(&out, "%s%s%zu %s", out.n ? "; " : "", n == all ? "all " : "", n, words[w]);
+        if (n && n < all && w) ep_str_addf(&out, ": %s", names.s);
+        ep_str_free(&names);
+    }
+    printf("%-*s  ", width, run->label[0] ? run->label : "all");
+    cli_wrap(out.s ? out.s : "-", width + 2, width + 2);
+    ep_str_free(&out);
+}
+
+static bool has_nodes(const struct ep_graph *g, const struct ep_run *run)
+{
+    for (size_t i = 0; i < g->nnodes; i++)
+        if (g->node[i]->run == run && g->node[i]->wanted) return true;
+    return run->skip;
+}
+
+static size_t column_of(const struct ep_step *s)
+{
+    return strlen(s->name) > 7 ? strlen(s->name) : 7;
+}
+
 static void print_status(const struct ep_graph *g)
 {
     const struct ep_recipe *r = g->recipe;
     size_t width = 3;
     for (size_t k = 0; k < g->runs->n; k++)
         if (strlen(g->runs->v[k].label) > width) width = strlen(g->runs->v[k].label);
-    printf("%-*s", (int)width, "run");
-    for (size_t i = 0; i < r->nsteps; i++) printf("  %-10s", r->steps[i].name);
-    printf("\n");
+    size_t all = width;
+    for (size_t i = 0; i < r->nsteps; i++) all += 2 + column_of(&r->steps[i]);
+    const bool table = all <= CLI_WIDTH;
+    if (table) {
+        printf("%-*s", (int)width, "run");
+        for (size_t i = 0; i < r->nsteps; i++) printf("  %-*s", i + 1 < r->nsteps ? (int)column_of(&r->steps[i]) : 0, r->steps[i].name);
+        printf("\n");
+    }
     for (size_t k = 0; k < g->runs->n; k++) {
         const struct ep_run *run = &g->runs->v[k];
-        bool any = false;
-        for (size_t i = 0; i < g->nnodes; i++) any |= g->node[i]->run == run && g->node[i]->wanted;
-        if (!any && !run->skip) continue;
+        if (!has_nodes(g, run)) continue;
+        if (!table) {
+            print_run(g, run, (int)width);
+            continue;
+        }
         printf("%-*s", (int)width, run->label[0] ? run->label : "all");
         for (size_t i = 0; i < r->nsteps; i++) {
-            const char *word = run->skip ? "skipped" : "-";
-            for (size_t m = 0; m < g->nnodes; m++)
-                if (g->node[m]->run == run && g->node[m]->step == i && !g->node[m]->is_look) word = state_word(g->node[m]);
-            size_t w = strlen(r->steps[i].name) > 10 ? strlen(r->steps[i].name) : 10;
-            printf("  %-*s", (int)w, word);
+            const char *word = state_of(g, run, i);
+            printf("  %-*s", i + 1 < r->nsteps ? (int)column_of(&r->steps[i]) : 0, word ? word : "-");
         }
         printf("\n");
     }

@@ -5,7 +5,7 @@
 #include "pipeline/recipe/schema.h"
 
 static const struct cli_option schema_options[] = {
-    {"--recipe", "FILE", "instead: the recipe as it was read, as JSON, for a validator"},
+    {"--recipe", "FILE", "instead: the recipe as it was read, as JSON"},
     {"--set", "KEY=VALUE", "with --recipe: set a value of it"},
     {"--help", NULL, "this text"}, {NULL, NULL, NULL}};
 

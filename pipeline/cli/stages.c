@@ -2,6 +2,7 @@
 #include <hdf5.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "pipeline/base/json.h"
 #include "pipeline/cli/cli.h"
 #include "pipeline/numerics/linalg.h"
@@ -15,27 +16,19 @@ static const struct cli_option plain_options[] = {{"--help", NULL, "this text"},
 static const struct cli_option stages_options[] = {
     {"--markdown", NULL, "with NAME: the generated part of docs/stages/NAME.md"}, {"--help", NULL, "this text"}, {NULL, NULL, NULL}};
 
-/* Text broken at blanks so that it stays within 96 columns. */
 static void wrap(const char *text, int indent)
 {
-    int col = indent;
     printf("%*s", indent, "");
-    for (const char *p = text; *p;) {
-        size_t n = strcspn(p, " ");
-        if (col + (int)n > 96 && col > indent) {
-            printf("\n%*s", indent, "");
-            col = indent;
-        }
-        printf("%.*s", (int)n, p);
-        col += (int)n;
-        p += n;
-        if (*p == ' ') {
-            if (col < 96) putchar(' ');
-            col++;
-            p++;
-        }
-    }
-    putchar('\n');
+    cli_wrap(text, indent, indent);
+}
+
+/* "name   what it takes", and what it is below that. */
+static void print_entry(const char *name, const char *takes, const char *doc, int indent)
+{
+    int column = indent + 17, end = indent + (int)strlen(name) + 2;
+    printf("%*s%-15s  ", indent, "", name);
+    cli_wrap(takes, end > column ? end : column, column);
+    wrap(doc, column);
 }
 
 static void print_params(const struct ep_param *table, int indent)
@@ -43,8 +36,7 @@ static void print_params(const struct ep_param *table, int indent)
     for (const struct ep_param *p = table; p && p->name; p++) {
         struct ep_str d = {0};
         ep_param_describe(&d, p);
-        printf("%*s%-16s %s\n", indent, "", p->name, d.s);
-        wrap(p->doc, indent + 17);
+        print_entry(p->name, d.s, p->doc, indent);
         if (p->record) print_params(p->record, indent + 4);
         ep_str_free(&d);
     }
@@ -66,7 +58,9 @@ static void port_text(const struct ep_port *p, struct ep_str *out)
 
 static void print_stage(const struct ep_stage *s)
 {
-    printf("%s: %s\n\n", s->name, s->summary);
+    printf("%s: ", s->name);
+    cli_wrap(s->summary, (int)strlen(s->name) + 2, 2);
+    putchar('\n');
     if (s->method) {
         wrap(s->method, 2);
         putchar('\n');
@@ -76,23 +70,25 @@ static void print_stage(const struct ep_stage *s)
         const struct ep_port *p = &s->ports[i];
         struct ep_str k = {0};
         port_text(p, &k);
-        printf("  %-16s %s\n", p->name, k.s);
-        wrap(p->doc, 19);
+        print_entry(p->name, k.s, p->doc, 2);
         ep_str_free(&k);
     }
-    printf("Parameters\n");
+    if (s->params[0].name) printf("Parameters\n");
     print_params(s->params, 2);
     printf("Outputs\n");
     for (size_t i = 0; i < s->noutputs; i++) {
         const struct ep_outdoc *o = &s->outputs[i];
-        printf("  %-16s %s%s%s\n", o->name, ep_kind_name(o->kind), o->unit && o->unit[0] ? ", " : "", o->unit ? o->unit : "");
-        wrap(o->doc, 19);
+        struct ep_str kind = {0};
+        ep_str_addf(&kind, "%s%s%s", ep_kind_name(o->kind), o->unit && o->unit[0] ? ", " : "", o->unit ? o->unit : "");
+        print_entry(o->name, kind.s, o->doc, 2);
+        ep_str_free(&kind);
     }
     if (s->reference) {
         printf("Reference\n");
         wrap(s->reference, 2);
     }
-    printf("Version %u\n", s->version);
+    printf("Examples, which window to choose, what it does to the sigmas:\n  docs/stages/%s.md\n", s->name);
+    printf("Version %u of the stage\n", s->version);
 }
 
 /* ---- the generated part of a docs page ------------------------------------------------------------------------ */
@@ -160,7 +156,11 @@ static int stages_verb(struct cli *c, size_t n, char **words)
     else if (args.n > 1) code = cli_usage(&cli_stages, "one stage at a time, please");
     else if (args.markdown && args.n == 0) code = cli_usage(&cli_stages, "--markdown needs the name of a stage");
     else if (args.n == 0) {
-        for (size_t i = 0; ep_stages[i]; i++) printf("%-14s %s\n", ep_stages[i]->name, ep_stages[i]->summary);
+        for (size_t i = 0; ep_stages[i]; i++) {
+            printf("%-13s ", ep_stages[i]->name);
+            if (isatty(STDOUT_FILENO)) cli_wrap(ep_stages[i]->summary, 14, 14);
+            else puts(ep_stages[i]->summary);
+        }
     } else {
         const struct ep_stage *s = ep_stage_find(args.operand[0]);
         const char *near = s ? NULL : ep_stage_suggest(args.operand[0]);
