@@ -31,6 +31,9 @@ int cli_usage(const struct cli_verb *v, const char *fmt, ...) __attribute__((for
 /* Text broken at blanks so that it stays within the screen; first: the column in which it begins, indent: where lines begin. */
 enum { CLI_WIDTH = 80 };
 void cli_wrap(const char *text, int first, int indent);
+/* Characters of a text in UTF-8; and the text with blanks up to so many. Control characters in names become blanks. */
+size_t cli_columns(const char *text);
+void cli_pad(const char *text, size_t columns);
 void cli_verb_help(const struct cli_verb *v, FILE *to);
 
 /* A recipe, its runs and their graph, with the diagnostics printed. */

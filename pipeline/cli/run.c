@@ -260,17 +260,47 @@ static int run_verb(struct cli *c, size_t n, char **words)
 
 /* ---- status ------------------------------------------------------------------------------------------------ */
 
-/* The state of a step for a run; NULL where the step belongs to another run, or to all. */
-static const char *state_of(const struct ep_graph *g, const struct ep_run *run, size_t step)
+/* What is told in one line: a run, or what several runs share; the state of each step, NULL where it has none there. */
+struct row { const char *where; const char **state; };
+struct rows { struct row *v; size_t n, cap; };
+
+static struct row *new_row(struct rows *r, const char *where, size_t nsteps)
 {
-    if (run->skip) return "skipped";
-    for (size_t m = 0; m < g->nnodes; m++)
-        if (g->node[m]->run == run && g->node[m]->step == step && !g->node[m]->is_look) return state_word(g->node[m]);
-    return NULL;
+    EP_PUSH(r->v, r->n, r->cap);
+    r->v[r->n - 1] = (struct row){where, ep_xcalloc(nsteps, sizeof(char *))};
+    return &r->v[r->n - 1];
+}
+
+/* Nodes of one step come in the order of runs: the row behind the last one is most likely the next. */
+static struct row *row_of(struct rows *r, const char *where, size_t *next, size_t nsteps)
+{
+    for (size_t k = 0; k < r->n; k++) {
+        size_t i = (*next + k) % r->n;
+        if (strcmp(r->v[i].where, where)) continue;
+        *next = i + 1;
+        return &r->v[i];
+    }
+    return new_row(r, where, nsteps);
+}
+
+static struct rows status_rows(const struct ep_graph *g)
+{
+    struct rows rows = {0};
+    size_t next = 0, nsteps = g->recipe->nsteps;
+    for (size_t i = 0; i < g->nnodes; i++) {
+        const struct ep_node *n = g->node[i];
+        if (n->wanted && !n->is_look) row_of(&rows, n->where, &next, nsteps)->state[n->step] = state_word(n);
+    }
+    for (size_t k = 0; k < g->runs->n; k++) {
+        if (!g->runs->v[k].skip) continue;
+        struct row *row = new_row(&rows, g->runs->v[k].label, nsteps);
+        for (size_t i = 0; i < nsteps; i++) row->state[i] = "skipped";
+    }
+    return rows;
 }
 
 /* Many steps: of each run how many are in which state, and by name those that are not done. */
-static void print_run(const struct ep_graph *g, const struct ep_run *run, int width)
+static void print_row(const struct ep_graph *g, const struct row *row, size_t width)
 {
     static const char *const words[] = {"done", "stale", "missing", "blocked", "skipped"};
     struct ep_str out = {0};
@@ -278,7 +308,7 @@ static void print_run(const struct ep_graph *g, const struct ep_run *run, int wi
         struct ep_str names = {0};
         size_t n = 0, all = 0;
         for (size_t i = 0; i < g->recipe->nsteps; i++) {
-            const char *word = state_of(g, run, i);
+            const char *word = row->state[i];
             all += word != NULL;
             if (!word || strcmp(word, words[w])) continue;
             ep_str_addf(&names, "%s%s", n++ ? ", " : "", g->recipe->steps[i].name);
@@ -287,16 +317,8 @@ static void print_run(const struct ep_graph *g, const struct ep_run *run, int wi
         if (n && n < all && w) ep_str_addf(&out, ": %s", names.s);
         ep_str_free(&names);
     }
-    printf("%-*s  ", width, run->label[0] ? run->label : "all");
-    cli_wrap(out.s ? out.s : "-", width + 2, width + 2);
+    cli_wrap(out.s ? out.s : "-", (int)width + 2, (int)width + 2);
     ep_str_free(&out);
-}
-
-static bool has_nodes(const struct ep_graph *g, const struct ep_run *run)
-{
-    for (size_t i = 0; i < g->nnodes; i++)
-        if (g->node[i]->run == run && g->node[i]->wanted) return true;
-    return run->skip;
 }
 
 static size_t column_of(const struct ep_step *s)
@@ -307,31 +329,32 @@ static size_t column_of(const struct ep_step *s)
 static void print_status(const struct ep_graph *g)
 {
     const struct ep_recipe *r = g->recipe;
-    size_t width = 3;
-    for (size_t k = 0; k < g->runs->n; k++)
-        if (strlen(g->runs->v[k].label) > width) width = strlen(g->runs->v[k].label);
-    size_t all = width;
+    size_t width = 8, all = 0;
+    struct rows rows = status_rows(g);
+    for (size_t k = 0; k < rows.n; k++)
+        if (cli_columns(rows.v[k].where) > width) width = cli_columns(rows.v[k].where);
     for (size_t i = 0; i < r->nsteps; i++) all += 2 + column_of(&r->steps[i]);
-    const bool table = all <= CLI_WIDTH;
+    const bool table = width + all <= CLI_WIDTH;
     if (table) {
-        printf("%-*s", (int)width, "run");
+        cli_pad("run", width);
         for (size_t i = 0; i < r->nsteps; i++) printf("  %-*s", i + 1 < r->nsteps ? (int)column_of(&r->steps[i]) : 0, r->steps[i].name);
         printf("\n");
     }
-    for (size_t k = 0; k < g->runs->n; k++) {
-        const struct ep_run *run = &g->runs->v[k];
-        if (!has_nodes(g, run)) continue;
+    for (size_t k = 0; k < rows.n; k++) {
+        cli_pad(rows.v[k].where[0] ? rows.v[k].where : "all runs", width);
         if (!table) {
-            print_run(g, run, (int)width);
+            printf("  ");
+            print_row(g, &rows.v[k], width);
             continue;
         }
-        printf("%-*s", (int)width, run->label[0] ? run->label : "all");
         for (size_t i = 0; i < r->nsteps; i++) {
-            const char *word = state_of(g, run, i);
+            const char *word = rows.v[k].state[i];
             printf("  %-*s", i + 1 < r->nsteps ? (int)column_of(&r->steps[i]) : 0, word ? word : "-");
         }
         printf("\n");
     }
+    for (size_t k = 0; k < rows.n; k++) free(rows.v[k].state);
+    free(rows.v);
 }
 
 static int status_verb(struct cli *c, size_t n, char **words)

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include "pipeline/base/json.h"
 #include "pipeline/cli/cli.h"
 #include "pipeline/engine/graph_parts.h"
 #include "pipeline/io/csv.h"
@@ -175,6 +176,15 @@ int cli_outputs_safe(struct cli *c, const struct cli_session *s, bool all)
     return code;
 }
 
+/* One line, whatever the name holds. */
+static void log_input(FILE *to, const struct ep_raw *w)
+{
+    struct ep_str quoted = {0};
+    ep_json_str(&quoted, w->path);
+    fprintf(to, "%s %s\n", w->fingerprint.hex, strpbrk(w->path, "\n\r\x1b") ? quoted.s : w->path);
+    ep_str_free(&quoted);
+}
+
 int cli_execute(struct cli *c, struct cli_session *s, const struct cli_args *args, const char *command)
 {
     char *log_name = NULL;
@@ -191,7 +201,7 @@ int cli_execute(struct cli *c, struct cli_session *s, const struct cli_args *arg
     if (c->log.copy) { /* only now is the content of every file known */
         fprintf(c->log.copy, "---- inputs ----\n");
         for (size_t i = 0; i < s->graph.nraws; i++)
-            fprintf(c->log.copy, "%s %s\n", s->graph.raw[i]->fingerprint.hex, s->graph.raw[i]->path);
+            log_input(c->log.copy, s->graph.raw[i]);
         fclose(c->log.copy);
     }
     c->log.copy = NULL;
