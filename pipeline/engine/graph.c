@@ -130,7 +130,8 @@ bool ep_node_blocked(const struct ep_graph *g, const struct ep_node *n, struct e
         ep_str_addf(&steps, "%s%s", needing++ ? ", " : "", m->name);
     }
     bool tell = n->wanted || needing;
-    if (tell) ep_str_addf(out, "%s: %s%s%s%s", n->label, n->err.msg, needing ? " (and so neither can be computed " : "", needing ? steps.s : "", needing ? ")" : "");
+    if (tell) ep_str_addf(out, "%s: %s", n->label, n->err.msg);
+    if (needing) ep_str_addf(out, " (nor can what needs it: %s)", steps.s);
     ep_str_free(&steps);
     return tell;
 }
@@ -157,8 +158,8 @@ static void add_item(struct ep_graph *g, struct ep_node *n, size_t port, struct 
         if (!run->input[k]) {
             const char *text = run->input_text[k];
             if (!p->series)
-                block(n, EP_E_INPUT, "input %s is missing for this run: %s%s", g->recipe->inputs[k].name, text ? "there is no file " : "the table of runs names none",
-                      text ? text : "");
+                block(n, EP_E_INPUT, "input %s is missing for this run: %s%s", g->recipe->inputs[k].name,
+                      text ? "there is no file " : "the table of runs names none", text ? text : "");
             item.missing = true;
         } else {
             src.raw = ep_graph_raw(g, run, k);

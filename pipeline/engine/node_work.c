@@ -91,7 +91,7 @@ ep_status ep_node_prepare(struct ep_node *n, struct ep_prepare *p, struct ep_err
     *p = (struct ep_prepare){.par = n->par, .in = n->items, .out = n->decl.out, .nout = n->decl.nout, .repeat = n->decl.repeat};
     ep_status st = load_whole(n, e);
     if (!st && n->look) {
-        if (n->look->failed) return ep_fail(e, EP_E_COMPUTE, "its first look at the image failed");
+        if (n->look->failed) return ep_fail(e, EP_E_COMPUTE, "its first look at the image failed (see above)");
         const struct ep_signal *unused;
         for (size_t o = 0; !st && o < n->look->decl.nout; o++)
             if (ep_node_in_memory(n->look, &n->look->decl.out[o])) st = ep_node_signal(n->look, o, &unused, e);

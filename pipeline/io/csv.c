@@ -117,7 +117,8 @@ ep_status ep_csv_may_replace(const char *path, const char *result, struct ep_err
     struct stat st, made;
     struct ep_str text = {0};
     if (stat(path, &st) || (S_ISREG(st.st_mode) && st.st_size == 0)) return EP_OK;
-    if (!S_ISREG(st.st_mode)) return ep_fail(e, EP_E_OUTPUT, "can't write %s: it is %s", path, S_ISDIR(st.st_mode) ? "a folder" : "a pipe or a device, not a file");
+    if (!S_ISREG(st.st_mode))
+        return ep_fail(e, EP_E_OUTPUT, "can't write %s: it is %s", path, S_ISDIR(st.st_mode) ? "a folder" : "a pipe or a device, not a file");
     bool ours = read_text(path, &text) && made_by_us(path, &text);
     if (!ours && !has_record(path) && result && !stat(result, &made))
         ours = made.st_mtim.tv_sec > st.st_mtim.tv_sec || (made.st_mtim.tv_sec == st.st_mtim.tv_sec && made.st_mtim.tv_nsec >= st.st_mtim.tv_nsec);

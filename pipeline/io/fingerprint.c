@@ -249,7 +249,7 @@ static ep_status hash_values(struct ep_file *f, const struct ep_store *s, const 
 {
     size_t rest = s->esize, rows;
     for (int k = 1; k < s->rank; k++)
-        if (!ep_mul_ok(rest, s->dim[k], &rest)) return ep_fail(e, EP_E_INPUT, "%s: %s is too large", f->path, path);
+        if (!ep_mul_ok(rest, s->dim[k], &rest)) return ep_fail(e, EP_E_INPUT, "%s: %s claims more values than can be counted (damaged file?)", f->path, path);
     rows = rest >= UNIT_MAX ? 1 : UNIT_MAX / rest;
     EP_AUTO_FREE void *buf = calloc(rows < s->dim[0] ? rows : s->dim[0], rest);
     EP_AUTO_HID file = H5Dget_space(s->set);
@@ -261,7 +261,7 @@ static ep_status hash_values(struct ep_file *f, const struct ep_store *s, const 
         EP_AUTO_HID mem = H5Screate_simple(s->rank, count, NULL);
         if (file < 0 || mem < 0 || H5Sselect_hyperslab(file, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
             H5Dread(s->set, s->as_native ? s->type : s->native, mem, file, H5P_DEFAULT, buf) < 0)
-            return ep_fail(e, EP_E_INPUT, "%s: %s can't be read", f->path, path);
+            return ep_fail(e, EP_E_INPUT, "%s: %s can't be read (damaged or cut file?)", f->path, path);
         XXH3_128bits_update(x, buf, (size_t)count[0] * rest);
     }
     return EP_OK;

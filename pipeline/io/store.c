@@ -137,14 +137,14 @@ static ep_status look_at_filters(const struct ep_file *f, const char *path, hid_
     char missing_name[64] = "";
     s->nfilter = H5Pget_nfilters(dcpl);
     s->shuffle = s->deflate = s->fletcher = -1;
-    if (s->nfilter < 0 || s->nfilter > MAX_FILTERS) return ep_fail(e, EP_E_INPUT, "%s: %s: bad filter list", f->path, path);
+    if (s->nfilter < 0 || s->nfilter > MAX_FILTERS) return ep_fail(e, EP_E_INPUT, "%s: %s: its list of filters makes no sense (damaged file?)", f->path, path);
     for (int i = 0; i < s->nfilter; i++) {
         unsigned flags = 0, config = 0, cd[8] = {0};
         size_t ncd = 8;
         char name[64] = "";
         H5Z_filter_t id = H5Pget_filter2(dcpl, (unsigned)i, &flags, &ncd, cd, sizeof name, name, &config);
         name[sizeof name - 1] = 0;
-        if (id < 0) return ep_fail(e, EP_E_INPUT, "%s: %s: bad filter list", f->path, path);
+        if (id < 0) return ep_fail(e, EP_E_INPUT, "%s: %s: its list of filters makes no sense (damaged file?)", f->path, path);
         if (H5Zfilter_avail(id) <= 0) missing = id, memcpy(missing_name, name, sizeof name);
         bool ours = s->fletcher < 0; /* the checksum comes last */
         if (id == H5Z_FILTER_SHUFFLE && s->shuffle < 0 && s->deflate < 0 && ncd >= 1 && cd[0] == s->esize) s->shuffle = i;
@@ -164,7 +164,7 @@ static ep_status look_at_chunks(const struct ep_file *f, const char *path, hid_t
 {
     hsize_t c[H5S_MAX_RANK];
     unsigned opts = 0;
-    if (H5Pget_chunk(dcpl, s->rank, c) != s->rank) return ep_fail(e, EP_E_INPUT, "%s: %s: bad chunk sizes", f->path, path);
+    if (H5Pget_chunk(dcpl, s->rank, c) != s->rank) return ep_fail(e, EP_E_INPUT, "%s: %s: its chunk sizes make no sense (damaged file?)", f->path, path);
     s->chunk_bytes = s->esize;
     for (int k = 0; k < s->rank; k++) {
         if (!c[k] || !ep_mul_ok(s->chunk_bytes, (size_t)c[k], &s->chunk_bytes) || s->chunk_bytes > MAX_CHUNK_BYTES)
@@ -198,7 +198,7 @@ ep_status ep_store_open(const struct ep_file *f, const char *path, enum ep_dtype
     s->type = s->set < 0 ? H5I_INVALID_HID : H5Dget_type(s->set);
     ep_status st = EP_OK;
     if (dcpl < 0 || s->type < 0 || !ep_h5_dims(s->set, EP_MAX_AXES, &s->rank, s->dim, &total)) {
-        st = ep_fail(e, EP_E_INPUT, "%s: %s can't be opened", f->path, path);
+        st = ep_fail(e, EP_E_INPUT, "%s: %s can't be opened (damaged file?)", f->path, path);
     } else {
         /* An 8-bit enum (h5py's boolean) is its integer, byte for byte. */
         s->as_native = H5Tequal(s->type, s->native) > 0 || (H5Tget_class(s->type) == H5T_ENUM && s->esize == 1);
