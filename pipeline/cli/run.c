@@ -6,6 +6,7 @@
 #include "pipeline/cli/cli.h"
 #include "pipeline/engine/graph_parts.h"
 
+#define PLURAL(n) ((n) == 1 ? "" : "s")
 #define SELECTION                                                                                              \
     {"--only", "STEP", "this step, and what it needs"},                                                        \
     {"--from", "STEP", "this step and all that depend on it"},                                                 \
@@ -142,7 +143,8 @@ static void print_plan(const struct ep_graph *g)
             printf("not now: %s: %s\n", g->node[i]->label, g->node[i]->reason);
     size_t todo = 0;
     for (size_t i = 0; i < g->nnodes; i++) todo += g->node[i]->todo && !g->node[i]->is_look;
-    printf("%zu to compute in %zu passes and steps, %zu levels; %zu up to date", todo, g->nunits, g->nlevels, done);
+    printf("%zu to compute in %zu pass%s or step%s, %zu level%s; %zu up to date", todo, g->nunits, g->nunits == 1 ? "" : "es", PLURAL(g->nunits),
+           g->nlevels, PLURAL(g->nlevels), done);
     if (blocked) printf("; %zu can't be computed", blocked);
     printf("\n");
 }
@@ -341,7 +343,7 @@ static void print_status(const struct ep_graph *g)
         printf("\n");
     }
     for (size_t k = 0; k < rows.n; k++) {
-        cli_pad(rows.v[k].where[0] ? rows.v[k].where : "all runs", width);
+        cli_pad(rows.v[k].where[0] ? rows.v[k].where : r->ncoords ? "all runs" : "all", width);
         if (!table) {
             printf("  ");
             print_row(g, &rows.v[k], width);
@@ -399,7 +401,8 @@ static int check_verb(struct cli *c, size_t n, char **words)
         }
         if (!code) code = cli_outputs_safe(c, &s, true);
         if (!code && !args.quiet) {
-            printf("%s: %zu runs, %zu steps, %zu results", s.recipe->path, s.runs.n, s.recipe->nsteps, nodes);
+            printf("%s: %zu run%s, %zu step%s, %zu result%s", s.recipe->path, s.runs.n, PLURAL(s.runs.n), s.recipe->nsteps, PLURAL(s.recipe->nsteps),
+                   nodes, PLURAL(nodes));
             if (blocked) printf(", of which %zu can't be computed", blocked);
             printf(blocked || s.diag.n ? "\n" : ": nothing wrong found\n");
         }

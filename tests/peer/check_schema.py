@@ -357,7 +357,7 @@ def check_units_and_elements(tmp):
 
 def check_recipes_that_are_shown():
     """config.yaml, and the whole recipe of README.md."""
-    readme = re.findall(r"^```yaml\n(eelpipe: 1\b.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+    readme = re.findall(r"^```yaml\n((?:#.*\n)?eelpipe: 1\b.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
     trees = [json.loads(eelpipe("schema", "--recipe", ROOT / "config.yaml").stdout)]
     for text in readme:
         trees.append(json.loads(run("/bin/sh", "-c", 'printf %s "$1" | "$2" schema --recipe /dev/stdin', "sh", text, EELPIPE).stdout))
