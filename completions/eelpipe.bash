@@ -87,6 +87,17 @@ _eelpipe_reply() {
     return 0
 }
 
+# What an option may be given, one a line.
+_eelpipe_values() {
+    local recipe
+    recipe=$(_eelpipe_recipe)
+    [[ -n $recipe ]] || return
+    case $1 in
+    --only | --from) _eelpipe_keys "$recipe" steps | awk '{ print $1 }' ;;
+    --runs) grep -o '{[A-Za-z_][A-Za-z0-9_]*}' "$recipe" | tr -d '{}' | sort -u | sed 's/$/=/' ;;
+    esac
+}
+
 # _eelpipe_files GLOB...: folders, and files that match; $cur may be "low_loss=FILE".
 _eelpipe_files() {
     local path start=$cur pattern
@@ -146,6 +157,9 @@ _eelpipe_stage() {
     else
         _eelpipe_reply "$cur" < <(_eelpipe_table "$program" "$stage" | awk '$1 != "word" { print $2 "=" }')
         _eelpipe_files '*.hspy' '*.h5' '*.hdf5'
+        # Of file names bash would write the `=` as `\=`.
+        ((${#COMPREPLY[@]} == 1)) && [[ ${COMPREPLY[0]} == *"=" ]] && compopt +o filenames -o nospace 2>/dev/null
+        return 0
     fi
 }
 
@@ -161,14 +175,8 @@ _eelpipe() {
     fi
     prev=${words[cword - 1]}
     case $prev in
-    --only | --from)
-        recipe=$(_eelpipe_recipe)
-        [[ -z $recipe ]] || _eelpipe_reply "$cur" < <(_eelpipe_keys "$recipe" steps | awk '{ print $1 }')
-        return
-        ;;
-    --runs)
-        recipe=$(_eelpipe_recipe)
-        [[ -z $recipe ]] || _eelpipe_reply "$cur" < <(grep -o '{[A-Za-z_][A-Za-z0-9_]*}' "$recipe" | tr -d '{}' | sort -u | sed 's/$/=/')
+    --only | --from | --runs)
+        _eelpipe_reply "$cur" < <(_eelpipe_values "$prev")
         return
         ;;
     --set)
@@ -181,6 +189,10 @@ _eelpipe() {
         ;;
     --threads | --memory) return ;;
     esac
+    if [[ $cur == --*=* ]]; then
+        _eelpipe_reply "$cur" < <(_eelpipe_values "${cur%%=*}" | sed "s/^/${cur%%=*}=/")
+        return
+    fi
     if [[ $cur == -* ]]; then
         _eelpipe_reply "$cur" < <(_eelpipe_options "$program" "$verb")
         return

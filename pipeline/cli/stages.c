@@ -27,7 +27,8 @@ static void print_entry(const char *name, const char *takes, const char *doc, in
 {
     int column = indent + 17, end = indent + (int)strlen(name) + 2;
     printf("%*s%-15s  ", indent, "", name);
-    cli_wrap(takes, end > column ? end : column, column);
+    if (isatty(STDOUT_FILENO)) cli_wrap(takes, end > column ? end : column, column);
+    else puts(takes); /* one line: the completion of shells reads it */
     wrap(doc, column);
 }
 

@@ -83,6 +83,8 @@ YAML
     expect_offers 'eelpipe plan --runs ' sample= temperature=
     expect_offers 'eelpipe run --set steps.' steps.first. steps.second. steps.third_one.
     expect_offers 'eelpipe run --set steps.third_one.' steps.third_one.normalize= steps.third_one.window=
+    expect_offers 'eelpipe run --only=th' third_one
+    expect_offers 'eelpipe run --from=' first second third_one
     expect_offers 'eelpipe run --set inputs.' inputs.ll. inputs.o.
     expect_offered 'eelpipe run --set inputs.o.' inputs.o.energy_offset=
     expect_offers 'eelpipe run ' config.yaml recipe.yaml
@@ -90,6 +92,44 @@ YAML
     expect_offers 'eelpipe run --only ' ''
 }
 story steps_of_the_recipe_at_hand
+
+# A real shell on a terminal of its own: what it types behind a Tab.
+in_a_real_shell() {
+    touch in.hspy
+    recipe
+    "${PEER_PYTHON:-/usr/bin/python3}" - "$EELPIPE" "$EELPIPE_ROOT/completions/eelpipe.bash" >typed <<'PY' || skip "there is no terminal to be had"
+import os, pty, select, sys, time
+program, completion = sys.argv[1:]
+pid, fd = pty.fork()
+if pid == 0:
+    os.environ.update(TERM="dumb", PS1="$ ", PATH=os.path.dirname(os.path.abspath(program)) + ":" + os.environ["PATH"])
+    os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])
+
+def said(until):
+    text, end = b"", time.monotonic() + 10
+    while until not in text and time.monotonic() < end:
+        if select.select([fd], [], [], 0.1)[0]:
+            text += os.read(fd, 65536)
+    return text
+
+said(b"$ ")
+os.write(fd, (". '%s'; echo rea''dy\n" % completion).encode())
+said(b"ready")
+for line in ("eelpipe stat", "eelpipe stage backg", "eelpipe stage background in.hspy net.hspy met", "eelpipe run recipe.yaml --only oth",
+             "eelpipe run rec", "eelpipe stages edge_r"):
+    # The line as bash completes it becomes the words of an echo.
+    os.write(fd, line.encode() + b"\t\x01echo \x05; echo do''ne\n")
+    for part in said(b"\ndone").decode(errors="replace").splitlines():
+        if part.startswith("eelpipe "):
+            print(part.rstrip())
+PY
+    local line
+    for line in 'eelpipe status' 'eelpipe stage background' 'eelpipe stage background in.hspy net.hspy method=' 'eelpipe run recipe.yaml --only other' \
+        'eelpipe run recipe.yaml' 'eelpipe stages edge_ratio'; do
+        grep -qxF -- "$line" typed || { cat typed; fail "bash does not complete to: $line"; }
+    done
+}
+story in_a_real_shell
 
 every_option_of_every_verb_is_offered() {
     local verb option
