@@ -54,6 +54,21 @@ static void add_input(struct ep_str *y, const char *name, const char *file)
 
 struct stage_words { const struct ep_stage *stage; size_t nin; const char **in; const char *out; size_t nassign; const char **assign; };
 
+/* Each name once, and none of a step's other keys, which mean nothing here. Unknown ones are found with all other mistakes. */
+static bool names_right(const struct stage_words *w)
+{
+    static const char *const keys[] = {"stage", "input", "at", "over", "repeat", "relative_to"};
+    for (size_t i = 0; i < w->nassign; i++) {
+        const char *word = w->assign[i];
+        size_t n = strcspn(word, "=");
+        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
+            if (strlen(keys[k]) == n && !strncmp(word, keys[k], n)) return cli_usage(&cli_stage, "%s= is for recipes: there are no runs here", keys[k]), false;
+        for (size_t k = 0; k < i; k++)
+            if (!strncmp(w->assign[k], word, n + 1)) return cli_usage(&cli_stage, "%.*s is given twice", (int)n, word), false;
+    }
+    return true;
+}
+
 static bool split_words(const struct cli_args *args, struct ep_arena *a, struct stage_words *w)
 {
     if (args->n == 0) return cli_usage(&cli_stage, "name a stage: eelpipe stage NAME IN... OUT key=value..."), false;
@@ -76,7 +91,7 @@ static bool split_words(const struct cli_args *args, struct ep_arena *a, struct 
     w->out = file[nfile - 1];
     for (size_t p = 0; p < w->stage->nports; p++)
         if (w->stage->ports[p].series) return cli_usage(&cli_stage, "stage %s collects over runs: use it in a recipe", w->stage->name), false;
-    return true;
+    return names_right(w);
 }
 
 /* What messages call input i: as the usage text does. */

@@ -133,8 +133,8 @@ struct ep_recipe *ep_recipe_from_text(struct ep_arena *a, const char *text, size
     }
     r->root = root;
     struct ep_reader b = {r, a, d};
-    read_version(&b);
     ep_read_sets(&b, nsets, sets);
+    read_version(&b);
     ep_unknown_keys(a, r->root, TOP_KEYS, "the recipe", d);
     read_elements(&b);
     ep_read_inputs(&b);

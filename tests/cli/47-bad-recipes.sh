@@ -302,6 +302,7 @@ run --nothing recipe.yaml|--nothing
 run recipe.yaml other.yaml|one too many
 run recipe.yaml --set steps.net.windw=1,2|unknown key 'windw'.*did you mean 'window'
 run recipe.yaml --set nonsense|--set
+run recipe.yaml --set eelpipe=2|reads version 1
 run recipe.yaml --only nte|the recipe has no step 'nte': did you mean 'net'
 run recipe.yaml --runs k>>4|--runs
 run recipe.yaml --memory lots|--memory takes a size
@@ -312,6 +313,8 @@ stage background data/o.hspy|needs an input file and an output file
 stage background data/o.hspy n.hspy window=480|a list of two energies
 stage background data/o.hspy n.hspy window=480,482|holds 2 channels of 1 eV: at least 3
 stage background data/o.hspy n.hspy window=480nm,525nm|is a length
+stage background data/o.hspy n.hspy window=480,525 window=470,525|window is given twice
+stage background data/o.hspy n.hspy window=480,525 at=3|at= is for recipes
 stage background data/o.hspy n.hspy|window is missing
 info|name a file
 WORDS
