@@ -58,7 +58,7 @@ static bool chunk_size(struct ep_h5_array *a)
     a->n = 1;
     for (int k = 0; k < a->rank; k++)
         if (!a->chunk[k] || !ep_mul_ok(a->n, (size_t)a->chunk[k], &a->n)) return false;
-    return a->n <= MOST_CHUNK / 8 && a->file_size <= 8 && a->mem_size <= 8;
+    return a->file_size && a->file_size <= 8 && a->mem_size <= 8 && a->n <= MOST_CHUNK / a->file_size;
 }
 
 struct ep_h5_array *ep_h5_array_open(hid_t dset, hid_t mem_type)
@@ -136,12 +136,16 @@ static bool unpack(struct ep_h5_array *a, size_t bytes, uint32_t mask, unsigned 
     return true;
 }
 
-/* A chunk that was never written holds the fill value. */
+/* A chunk that was never written holds the fill value, or zeros where there is none or none is to be filled in. */
 static bool fill(struct ep_h5_array *a, unsigned char *to)
 {
     unsigned char v[8] = {0};
+    H5D_fill_time_t when = H5D_FILL_TIME_NEVER;
+    H5D_fill_value_t defined = H5D_FILL_VALUE_UNDEFINED;
     EP_AUTO_HID dcpl = H5Dget_create_plist(a->set);
-    if (dcpl < 0 || H5Pget_fill_value(dcpl, a->mem, v) < 0) return false;
+    if (dcpl < 0 || H5Pget_fill_time(dcpl, &when) < 0 || H5Pfill_value_defined(dcpl, &defined) < 0) return false;
+    bool fills = when != H5D_FILL_TIME_NEVER && defined != H5D_FILL_VALUE_UNDEFINED;
+    if (fills && H5Pget_fill_value(dcpl, a->mem, v) < 0) return false;
     for (size_t i = 0; i < a->n; i++) memcpy(to + i * a->mem_size, v, a->mem_size);
     return true;
 }

@@ -7,6 +7,7 @@
 
 #include "pipeline/base/mem.h"
 #include "pipeline/io/decode.h"
+#include "pipeline/io/h5array.h"
 #include "pipeline/io/h5write.h"
 #include "pipeline/io/source_private.h"
 
@@ -365,6 +366,7 @@ ep_status ep_source_open(struct ep_file *f, size_t i, struct ep_source **out, st
         ep_src_view_open(s);
         st = ep_src_carry_open(s, e);
         if (st == EP_OK) st = read_sums(s, e);
+        s->slabs = ep_h5_array_open(s->st.set, s->st.as_native ? s->st.type : s->st.native);
         if (st == EP_OK) st = ep_src_apart_start(s, e);
     }
     if (st != EP_OK) {
@@ -408,6 +410,7 @@ void ep_source_close(struct ep_source *s)
         free(w);
     }
     ep_src_carry_close(s);
+    ep_h5_array_close(s->slabs);
     free(s->sums);
     ep_store_close(&s->st);
     ep_src_hash_free(s);

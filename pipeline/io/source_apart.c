@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "pipeline/base/mem.h"
+#include "pipeline/io/h5array.h"
 #include "pipeline/io/source_private.h"
 
 #define PATIENCE_MS 120000 /* for one slab: the library may also go round in circles */
@@ -47,12 +48,7 @@ static bool get(int from, void *what, size_t bytes, int patience)
 
 ep_status ep_src_slab(const struct ep_source *s, const hsize_t *start, const hsize_t *count, void *to)
 {
-    EP_AUTO_HID file = H5Dget_space(s->st.set);
-    EP_AUTO_HID mem = H5Screate_simple(s->st.rank, count, NULL);
-    if (file < 0 || mem < 0 || H5Sselect_hyperslab(file, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
-        H5Dread(s->st.set, s->st.as_native ? s->st.type : s->st.native, mem, file, H5P_DEFAULT, to) < 0)
-        return EP_E_INPUT;
-    return EP_OK;
+    return s->slabs && ep_h5_array_read(s->slabs, start, count, to) ? EP_OK : EP_E_INPUT;
 }
 
 /* Serves until the other end of the pipe is closed, whatever closes it. HDF5 reads with pread: the shared descriptor has no

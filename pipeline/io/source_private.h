@@ -34,6 +34,7 @@ struct ep_source {
     size_t n[EP_NCANON], c[EP_NCANON], nc[EP_NCANON]; /* sizes, chunk sizes, numbers of chunks */
     hid_t carry[EP_NCARRY];        /* datasets beside the values; < 0: not there */
     struct ep_h5_array *carried[EP_NCARRY];
+    struct ep_h5_array *slabs;     /* for values that are not read directly; NULL: they are, or lie in memory */
     uint64_t *sums;                /* XXH3-64 of each stored chunk, of images that we wrote; NULL: none */
     bool carries;
     bool mappable, viewable;       /* chunks of a block can be mapped; blocks can be views of the file */
@@ -50,7 +51,7 @@ struct ep_source {
 ep_status ep_src_apart_start(struct ep_source *s, struct ep_err *e); /* nothing to do if there are none */
 ep_status ep_src_apart_read(struct ep_source *s, const hsize_t *start, const hsize_t *count, size_t bytes, void *to, struct ep_err *e);
 void ep_src_apart_end(struct ep_source *s);
-/* The values of a slab, by HDF5 in this process. */
+/* The values of a slab that is not read directly, in this process. */
 ep_status ep_src_slab(const struct ep_source *s, const hsize_t *start, const hsize_t *count, void *to);
 
 #define EP_BOUNCE_BYTES ((size_t)256 << 10) /* read at a time on the way to somewhere else: stays in the second cache */

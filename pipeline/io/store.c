@@ -173,7 +173,7 @@ static ep_status look_at_chunks(const struct ep_file *f, const char *path, hid_t
         s->chunk[k] = (size_t)c[k];
     }
     /* Partial chunks that skip the filters do not say so in their mask. */
-    if (H5Pget_chunk_opts(dcpl, &opts) < 0 || opts) s->direct = false;
+    if (H5Pget_chunk_opts(dcpl, &opts) < 0 || opts) s->direct = false, s->foreign = true;
     return look_at_filters(f, path, dcpl, s, e);
 }
 

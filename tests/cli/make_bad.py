@@ -142,10 +142,19 @@ def damaged():
         f["Experiments/o/data"].id.write_direct_chunk((0, 0, 0), zlib.compress(bytes(64 * 1024 * NE * 4), 1))
 
 
+def short_chunks():
+    """A chunk that unpacks to 16 bytes, in arrays that are decoded here and in those whose values HDF5 would convert."""
+    for name, dtype, options in (("f4", "<f4", {}), ("big", ">f4", {"shuffle": True}), ("half", "<f2", {}), ("long", "<i8", {}), ("big16", ">u2", {})):
+        write("short_" + name, data(data=COUNTS.astype(dtype), chunks=(4, 4, NE), compression="gzip", **options))
+        with h5py.File(path("short_" + name), "r+") as f:
+            f["Experiments/o/data"].id.write_direct_chunk((4, 4, 0), zlib.compress(bytes(16)))
+
+
 def small():
     """Files of a few kilobytes, for damage at random places: read by our own code, and through HDF5's filters."""
     few, shape = COUNTS[:4, :4], (4, 4, NE)
     write("small_gzip", data(data=few, chunks=(2, 2, NE), compression="gzip", shuffle=True), sized(shape))
+    write("small_big", data(data=few.astype(">f4"), chunks=(2, 2, NE), compression="gzip", shuffle=True, fletcher32=True), sized(shape))
     write("small_packed", data(data=few.astype("i4"), chunks=(2, 2, NE), scaleoffset=0), sized(shape))
 
 
@@ -160,5 +169,5 @@ write("good")
 write("two")
 with h5py.File(path("two"), "r+") as both:
     both.copy("Experiments/o", "Experiments/second")
-for some in (no_files, wrong_axes, wrong_data, damaged, small, odd_values):
+for some in (no_files, wrong_axes, wrong_data, damaged, short_chunks, small, odd_values):
     some()
