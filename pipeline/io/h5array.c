@@ -156,7 +156,12 @@ static bool read_chunk(struct ep_h5_array *a, const hsize_t *offset, unsigned ch
     uint32_t mask = 0;
     if (H5Dget_chunk_storage_size(a->set, offset, &bytes) < 0 || !bytes) return fill(a, to);
     if (bytes > a->n * a->file_size + a->n / 8 + 4096) return false;   /* packing never makes it much larger */
-    if (!room(&a->stored, &a->stored_cap, (size_t)bytes) || H5Dread_chunk(a->set, H5P_DEFAULT, offset, &mask, a->stored) < 0) return false;
+    if (!room(&a->stored, &a->stored_cap, (size_t)bytes)) return false;
+    if (H5Dread_chunk(a->set, H5P_DEFAULT, offset, &mask, a->stored) < 0) {
+        /* Once H5Dread has made a chunk of fill values, it has a size in HDF5's cache, but no place in the file. */
+        haddr_t address = 0;
+        return H5Dget_chunk_info_by_coord(a->set, offset, &mask, &address, &bytes) >= 0 && address == HADDR_UNDEF && fill(a, to);
+    }
     return unpack(a, (size_t)bytes, mask, to) && (!a->converts || H5Tconvert(a->type, a->mem, a->n, to, NULL, H5P_DEFAULT) >= 0);
 }
 
