@@ -39,6 +39,7 @@ struct ep_desc *ep_declare_map(struct ep_declare *d, const char *name, const str
     o->noise = from.noise;
     o->noise_px = from.noise_px;
     o->gain_estimated = from.gain_estimated;
+    o->placement_sigma = from.placement_sigma;
     memcpy(o->frame, from.frame, sizeof o->frame);
     o->frame_id = from.frame_id;
     o->meta = from.meta;

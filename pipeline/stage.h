@@ -98,6 +98,7 @@ struct ep_prepare {
     const struct ep_desc *out; size_t nout;
     struct ep_signal *const *look; size_t nlook;  /* outputs of the look, in its declare's order */
     const char *repeat;
+    bool reference;                    /* this run is itself the one that relative_to names */
 };
 struct ep_apply {
     const void *plan;

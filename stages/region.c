@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "pipeline/base/mem.h"
-#include "stages/space.h"
+#include "stages/distance.h"
 
-enum { PORT_INPUT, PORT_DISTANCE, PORT_LIKE };
+enum { PORT_INPUT, PORT_DISTANCE, PORT_LIKE, PORT_REGISTER };
 enum threshold { ABSOLUTE, FRACTION };
 enum combine { ALONE, UNION, INTERSECTION, DIFFERENCE };
 enum regrid { NO_REGRID, NEAREST };
@@ -45,10 +45,17 @@ static const struct ep_port ports[] = {
     { .name = "input", .doc = "The map that is compared with above and below, or the regions to combine.", .kinds = EP_MAP, .min = 1, .max = 0 },
     { .name = "distance", .doc = "A map of signed distance, for band.", .kinds = EP_MAP, .max = 1 },
     { .name = "like", .doc = "A map whose pixels the region is to have; left out, those of the input.", .kinds = EP_MAP, .max = 1 },
+    { .name = "register", .doc = "The shift, of a register step, that takes positions in like to those of the input or distance, when these are of "
+      "another scan.", .kinds = EP_TABLE, .max = 1 },
 };
 static const struct ep_outdoc outputs[] = {
     { "mask", EP_MAP, "", "The region: 1 inside, 0 outside, no value where it can't be told." },
 };
+
+static bool has_rectangle(const struct par *p)
+{
+    return ep_window_given(p->rows) || ep_window_given(p->columns) || ep_window_given(p->y) || ep_window_given(p->x);
+}
 
 /* ---- declare ------------------------------------------------------------------------------------------------ */
 
@@ -60,7 +67,7 @@ static const struct ep_desc *grid_of(const struct ep_items *in)
 static void check_grid(struct ep_declare *d, const char *port, const struct ep_item *it, const struct ep_item *grid, bool nearest)
 {
     if (it->d == grid->d) return;
-    ep_declare_same_frame(d, port, it->label, it->d, grid->label, grid->d, false);
+    if (!d->in[PORT_REGISTER].n) ep_declare_same_frame(d, port, it->label, it->d, grid->label, grid->d, true);
     if (!nearest && ep_desc_same_frame(it->d, grid->d) && !ep_same_places(it->d, grid->d))
         ep_declare_error(d, port, "'%s' has %zu x %zu pixels, '%s' has %zu x %zu at other places: regrid: nearest takes the pixel nearest to "
                          "each", it->label, ep_desc_ny(it->d), ep_desc_nx(it->d), grid->label, ep_desc_ny(grid->d), ep_desc_nx(grid->d));
@@ -82,7 +89,7 @@ static void declare(struct ep_declare *d)
     for (size_t i = 0; i < in->n; i++) check_grid(d, "input", &in->v[i], grid, p->regrid == NEAREST);
     if (d->in[PORT_DISTANCE].n) check_grid(d, "distance", &d->in[PORT_DISTANCE].v[0], grid, p->regrid == NEAREST);
     bool compare = isfinite(p->above) || isfinite(p->below), band = ep_window_given(p->band);
-    bool rectangle = ep_window_given(p->rows) || ep_window_given(p->columns) || ep_window_given(p->y) || ep_window_given(p->x);
+    bool rectangle = has_rectangle(p);
     if (p->combine == ALONE && in->n > 1) ep_declare_error(d, "input", "%zu maps: say how to combine them (union, intersection, difference)", in->n);
     if (p->combine != ALONE && compare) ep_declare_error(d, "combine", "regions are combined as they are: give above and below in a step of its own");
     if (p->threshold == FRACTION && !compare) ep_declare_error(d, "threshold", "threshold: fraction needs above or below");
@@ -92,6 +99,10 @@ static void declare(struct ep_declare *d)
     if (!band && d->in[PORT_DISTANCE].n) ep_declare_error(d, "distance", "distance needs band: the distances to keep, as in band: [-5, 0]");
     if (p->combine == ALONE && !compare && !band && !rectangle && p->regrid == NO_REGRID)
         ep_declare_error(d, NULL, "nothing says what belongs to the region: give above, below, band, rows, columns, y, x or combine");
+    if (d->in[PORT_REGISTER].n && !d->in[PORT_LIKE].n)
+        ep_declare_error(d, "register", "register needs like: a map of the scan that the region is made for");
+    if (d->in[PORT_REGISTER].n && p->regrid == NO_REGRID)
+        ep_declare_error(d, "register", "pixels of another scan lie at other places: add regrid: nearest");
     check_pixels(d, "rows", p->rows, ep_desc_ny(grid->d));
     check_pixels(d, "columns", p->columns, ep_desc_nx(grid->d));
     struct ep_desc *o = ep_declare_map(d, "mask", grid->d, "", "Region", false);
@@ -108,26 +119,39 @@ static size_t nearest(double at, double first, double step, size_t n)
     return i >= 0 && i < (double)n ? (size_t)i : SIZE_MAX;
 }
 
+struct sampler { const struct ep_signal *s; struct ep_image at; bool same; double dy, dx; };   /* what takes places of the grid to its own */
+
 /* The pixel of a map at (or nearest to) pixel i of the grid; SIZE_MAX outside its field. */
-static size_t pixel_of(const struct ep_image *from, const struct ep_image *grid, bool same, size_t i)
+static size_t pixel_of(const struct sampler *m, const struct ep_image *grid, size_t i)
 {
-    if (same) return i;
-    size_t y = nearest(grid->y0 + grid->hy * (double)(i / grid->nx), from->y0, from->hy, from->ny);
-    size_t x = nearest(grid->x0 + grid->hx * (double)(i % grid->nx), from->x0, from->hx, from->nx);
-    return y == SIZE_MAX || x == SIZE_MAX ? SIZE_MAX : y * from->nx + x;
+    if (m->same) return i;
+    size_t y = nearest(grid->y0 + grid->hy * (double)(i / grid->nx) + m->dy, m->at.y0, m->at.hy, m->at.ny);
+    size_t x = nearest(grid->x0 + grid->hx * (double)(i % grid->nx) + m->dx, m->at.x0, m->at.hx, m->at.nx);
+    return y == SIZE_MAX || x == SIZE_MAX ? SIZE_MAX : y * m->at.nx + x;
 }
 
-struct sampler { const struct ep_signal *s; struct ep_image at; bool same; };
-
-static struct sampler sampler_of(const struct ep_item *it, const struct ep_desc *grid)
+/* What is in the grid's own frame is not shifted. */
+static struct sampler sampler_of(const struct ep_item *it, const struct ep_desc *grid, const struct ep_registered *shift)
 {
-    return (struct sampler){ it->whole, ep_grid_in_nm(it->d), ep_same_places(it->d, grid) };
+    bool own = !shift || it->d == grid || ep_desc_same_frame(it->d, grid);
+    return (struct sampler){ it->whole, ep_grid_in_nm(it->d), own && ep_same_places(it->d, grid), own ? 0 : shift->y, own ? 0 : shift->x };
+}
+
+/* Along a direction that the registration leaves open nothing says which pixel is which: only distances from a boundary that runs that way
+ * do not mind. */
+static ep_status check_open(const struct ep_items *in, const struct ep_desc *grid, const struct ep_registered *shift, bool looked_at, struct ep_err *e)
+{
+    for (size_t i = 0; shift->open && looked_at && i < in[PORT_INPUT].n; i++)
+        if (!ep_desc_same_frame(in[PORT_INPUT].v[i].d, grid))
+            return ep_fail(e, EP_E_COMPUTE, "the registration leaves open how far '%s' is shifted along %.0f degrees: register on a map that shows more "
+                           "than one edge, or take a band of distance from the boundary", in[PORT_INPUT].v[i].label, atan2(shift->open_y, shift->open_x) / EP_DEGREE);
+    return EP_OK;
 }
 
 /* A pixel without a value, and why. */
 static double value_of(const struct sampler *m, const struct ep_image *grid, size_t i, uint32_t *flag)
 {
-    size_t k = pixel_of(&m->at, grid, m->same, i);
+    size_t k = pixel_of(m, grid, i);
     if (k == SIZE_MAX) {
         *flag |= EP_FLAG_NOT_FINITE;
         return NAN;
@@ -202,10 +226,17 @@ static ep_status whole(const void *plan, const struct ep_prepare *p, struct ep_s
         ep_status st = fraction_to_value(in->v[0].whole, in->v[0].label, &above, &below, e);
         if (st) return st;
     }
+    bool compare = isfinite(above) || isfinite(below), alone = par->combine == ALONE && !compare;
+    bool carry = alone && par->regrid == NEAREST && !p->in[PORT_DISTANCE].n && !has_rectangle(par);    /* nothing else: the region itself */
+    struct ep_registered found, *shift = p->in[PORT_REGISTER].n ? &found : NULL;
+    if (shift) {
+        ep_status st = ep_registered_of(p->in[PORT_REGISTER].v[0].whole, shift, e);
+        if (!st) st = check_open(p->in, grid, shift, carry || !alone, e);
+        if (st) return st;
+    }
     struct sampler *m = ep_xcalloc(in->n + 1, sizeof *m), far = { 0 };
-    for (size_t i = 0; i < in->n; i++) m[i] = sampler_of(&in->v[i], grid);
-    if (p->in[PORT_DISTANCE].n) far = sampler_of(&p->in[PORT_DISTANCE].v[0], grid);
-    bool compare = isfinite(above) || isfinite(below);
+    for (size_t i = 0; i < in->n; i++) m[i] = sampler_of(&in->v[i], grid, shift);
+    if (p->in[PORT_DISTANCE].n) far = sampler_of(&p->in[PORT_DISTANCE].v[0], grid, shift);
     for (size_t i = 0; i < o->n; i++) {
         uint32_t flag = 0;
         double row = (double)(i / g.nx), column = (double)(i % g.nx);
@@ -216,7 +247,7 @@ static ep_status whole(const void *plan, const struct ep_prepare *p, struct ep_s
         } else if (compare) {
             double v = value_of(&m[0], &g, i, &flag);
             inside &= !(v < above) && !(v >= below);
-        } else if (par->regrid == NEAREST) {
+        } else if (carry) {
             inside &= value_of(&m[0], &g, i, &flag) != 0;
         }
         if (far.s) inside &= within(par->band, value_of(&far, &g, i, &flag));
@@ -235,8 +266,9 @@ const struct ep_stage ep_stage_region = {
               "band, the pixel in the rectangle. Regions combine by union, intersection or difference. With fractions a threshold follows "
               "the map's own range, between its 5th and 95th percentiles, so that one recipe serves runs of different dose. A threshold on a "
               "noisy map chooses pixels by their noise: take regions from another map than the one that is averaged. Pixels that can't be "
-              "decided have no value and a flag. With regrid: nearest and nothing else, a region comes out on the pixels of `like`.",
-    .version = 1,
+              "decided have no value and a flag. With regrid: nearest and nothing else, a region comes out on the pixels of `like`. A region or a distance of another "
+              "scan, such as that of another temperature, is placed by `register`; what is of the same scan as `like` is not shifted.",
+    .version = 2,
     .params = params, .params_size = sizeof(struct par),
     .ports = ports, .nports = sizeof ports / sizeof *ports,
     .outputs = outputs, .noutputs = sizeof outputs / sizeof *outputs,

@@ -74,6 +74,27 @@ static ep_status image_of(const struct ep_signal *s, const struct ep_signal *wit
     return EP_OK;
 }
 
+/* Whether the two are one map, or a part of it: then the shift is zero, and no noise is in it. */
+static bool same_map(const struct ep_image *a, const struct ep_image *b, struct ep_shift *s, double *residual)
+{
+    double dy = (a->y0 - b->y0) / b->hy, dx = (a->x0 - b->x0) / b->hx, lo = INFINITY, hi = -INFINITY;
+    if (fabs(a->hy / b->hy - 1) > 1e-9 || fabs(a->hx / b->hx - 1) > 1e-9 || fabs(dy - rint(dy)) > 1e-6 || fabs(dx - rint(dx)) > 1e-6) return false;
+    *s = (struct ep_shift){ .nx = 1, .known = 2, .scale = 1 };
+    for (size_t i = 0; i < a->ny * a->nx; i++) {
+        double y = (double)(i / a->nx) + rint(dy), x = (double)(i % a->nx) + rint(dx), v = a->val[i];
+        residual[i] = (double)NAN;
+        if (!(y >= 0 && x >= 0 && y < (double)b->ny && x < (double)b->nx)) continue;
+        double u = b->val[(size_t)y * b->nx + (size_t)x];
+        if (isnan(v) || isnan(u)) continue;
+        if (v != u) return false;
+        residual[i] = 0;
+        lo = fmin(lo, v);
+        hi = fmax(hi, v);
+        s->compared++;
+    }
+    return lo < hi;
+}
+
 static double finite_or_nan(double var)
 {
     return isfinite(var) ? sqrt(var) : (double)NAN;
@@ -84,7 +105,7 @@ struct number { const char *name, *unit; double value, sigma; bool has_sigma; };
 static ep_status make_table(const struct ep_shift *s, const char *name, const char *nm, double inflation, struct ep_signal **out,
                             struct ep_err *e)
 {
-    const char *text = s->known == 2 ? "both directions" : "unconstrained across";
+    const char *text = s->known < 2 ? "unconstrained across" : s->var_along > 0 ? "both directions" : "the same map";
     char square[8];
     snprintf(square, sizeof square, "%s^2", nm);
     double angle = atan2(s->ny, s->nx) * 180 / 3.14159265358979323846;
@@ -121,7 +142,7 @@ static ep_status whole(const void *plan, const struct ep_prepare *p, struct ep_s
         double longest = fmax(fmax(fields[0], fields[1]), fmax(fields[2], fields[3])) * 2 / 3;
         double *residual = malloc((in->whole->n + 1) * sizeof *residual);
         if (!residual) st = ep_fail(e, EP_E_COMPUTE, "no memory for %zu bytes (registering)", in->whole->n * sizeof *residual);
-        else st = ep_image_shift(&a, &b, isnan(par->max_shift) ? longest : par->max_shift, &s, residual, e);
+        else if (!same_map(&a, &b, &s, residual)) st = ep_image_shift(&a, &b, isnan(par->max_shift) ? longest : par->max_shift, &s, residual, e);
         if (st) ep_context(e, "registering '%s' to '%s': ", in->label, to->label);
         struct ep_signal *o = out[OUT_RESIDUAL];
         for (size_t i = 0; !st && o && i < o->n; i++) {
@@ -147,8 +168,9 @@ const struct ep_stage ep_stage_register = {
               "pixel), so that interpolation does not draw the shift towards half pixels. Sigma comes from the noise of both maps and the "
               "gradients that they share, and is wider when they differ by more than noise. A direction without shared gradients, such as "
               "along a straight interface, is unconstrained: its shift is given as none, its sigma is missing, and the table says so (along and "
-              "across: the best determined direction and the one at right angles). Do not register on an element that diffuses.",
-    .version = 1,
+              "across: the best determined direction and the one at right angles). A map registered on itself, as the reference run of a series is, "
+              "has the shift 0 with sigma 0. Do not register on an element that diffuses.",
+    .version = 2,
     .params = params, .params_size = sizeof(struct par),
     .ports = ports, .nports = sizeof ports / sizeof *ports,
     .outputs = outputs, .noutputs = sizeof outputs / sizeof *outputs,

@@ -6,6 +6,8 @@
 #include "pipeline/numerics/image_shift.h"
 #include "stages/pixels.h"
 
+#define EP_DEGREE (3.14159265358979323846 / 180)
+
 /* Where the pixels of a map are: row i, column j at y0 + i*hy, x0 + j*hx. A line scan lies at y = 0, its rows as high as wide. */
 static inline struct ep_image ep_grid_in_nm(const struct ep_desc *d)
 {

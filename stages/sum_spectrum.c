@@ -1,15 +1,13 @@
 /* One spectrum from many pixels: sum first, then fit. Sums of counts have the variance gain*sum + n*read_noise^2.
  *
  * The accumulator is what one cell gives: pixels in sequence are added channel by channel, cells merge in the engine's tree.
- * An aligned pixel is moved by the nearest whole channel (no interpolation, so that channels stay independent); channels that not
- * every pixel covers come out as NaN.
  */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "pipeline/base/mem.h"
-#include "stages/pixels.h"
+#include "stages/spectrum_sum.h"
 
 enum { PORT_INPUT, PORT_MASK, PORT_BAND };
 enum { OUT_SPECTRUM, OUT_PIXELS };
@@ -40,12 +38,9 @@ struct plan {
     size_t nch, ny, nx;
     double channel;                /* eV, signed */
     double gain, read_noise;
-    bool mean, shifted;
+    bool mean;
     uint8_t *keep;                 /* [ny * nx], NULL: all */
 };
-
-/* Starts as zeros: reach_up, reach_down bound what all pixels cover, [reach_up, nch + reach_down). */
-struct acc { int64_t n, reach_up, reach_down; double sum[]; };
 
 static void check_map(struct ep_declare *d, const char *port, const struct ep_desc *in, const struct ep_desc *map)
 {
@@ -84,7 +79,7 @@ static void declare(struct ep_declare *d)
     n->noise = EP_NOISE_INDEPENDENT;
     memcpy(n->frame, in->frame, sizeof n->frame);
     n->meta = in->meta;
-    d->acc = sizeof(struct acc) + ep_desc_nch(in) * sizeof(double);
+    d->acc = sizeof(struct ep_spectrum_sum) + ep_desc_nch(in) * sizeof(double);
 }
 
 static void free_plan(void *plan)
@@ -123,7 +118,6 @@ static ep_status prepare(const struct ep_prepare *p, void **plan, struct ep_err 
     q->gain = in->gain;
     q->read_noise = in->read_noise;
     q->mean = par->statistic == MEAN;
-    q->shifted = in->shift_max > 0;
     *plan = NULL;
     ep_status st = choose_pixels(q, p, e);
     if (st) free_plan(q);
@@ -131,55 +125,19 @@ static ep_status prepare(const struct ep_prepare *p, void **plan, struct ep_err 
     return st;
 }
 
-/* A sum of 0 * y is 0 unless one is not finite. */
-static bool all_finite(const float *y, size_t n)
-{
-    float s[8] = { 0 };
-    size_t i = 0;
-    for (; n - i >= 8; i += 8)
-        for (size_t k = 0; k < 8; k++) s[k] += 0 * y[i + k];
-    for (; i < n; i++) s[0] += 0 * y[i];
-    for (size_t k = 1; k < 8; k++) s[0] += s[k];
-    return s[0] == 0;
-}
-
-static void add_pixel(struct acc *acc, const float *y, size_t nch, int64_t move)
-{
-    size_t up = move > 0 ? (size_t)move : 0, down = move < 0 ? (size_t)-move : 0;
-    acc->n++;
-    if (move > acc->reach_up) acc->reach_up = move;
-    if (move < acc->reach_down) acc->reach_down = move;
-    for (size_t i = up; i + down < nch; i++) acc->sum[i] += (double)y[i + down - up];
-}
-
 static ep_status add(const struct ep_apply *a, void *accumulator, struct ep_err *e)
 {
     (void)e;
     const struct plan *p = a->plan;
-    const struct ep_cell *in = &a->in[0];
     for (size_t y = a->area.y0; y < a->area.y0 + a->area.ny; y++)
-        for (size_t x = a->area.x0; x < a->area.x0 + a->area.nx; x++) {
-            size_t at = ep_in_at(in, y, x);
-            if (ep_fatal(in->flag[at]) || (p->keep && !p->keep[y * p->nx + x])) continue;
-            const float *v = ep_cell_spectrum(in, ep_in_y(in, y), ep_in_x(in, x));
-            if (!all_finite(v, p->nch)) continue;
-            /* Channel i of this pixel has the energy E_i + shift: it goes to channel i + shift/dE. */
-            double move = p->shifted ? rint(ep_shift_at(in, at) / p->channel) : 0;
-            if (!(fabs(move) < (double)p->nch)) continue;
-            add_pixel(accumulator, v, p->nch, (int64_t)move);
-        }
+        for (size_t x = a->area.x0; x < a->area.x0 + a->area.nx; x++)
+            ep_spectrum_take(accumulator, &a->in[0], y, x, p->nch, p->channel, p->keep && !p->keep[y * p->nx + x]);
     return EP_OK;
 }
 
 static void merge(const void *plan, void *left, const void *right)
 {
-    const struct plan *p = plan;
-    struct acc *l = left;
-    const struct acc *r = right;
-    l->n += r->n;
-    if (r->reach_up > l->reach_up) l->reach_up = r->reach_up;
-    if (r->reach_down < l->reach_down) l->reach_down = r->reach_down;
-    for (size_t i = 0; i < p->nch; i++) l->sum[i] += r->sum[i];
+    ep_spectrum_merge(left, right, ((const struct plan *)plan)->nch);
 }
 
 /* Variance of a sum of counts. A sum at or below zero (dark-subtracted, no electrons) has at least one electron's. */
@@ -192,12 +150,12 @@ static double variance(const struct plan *p, double sum, double n)
 static ep_status finish(const void *plan, void *accumulator, struct ep_signal **out, struct ep_err *e)
 {
     const struct plan *p = plan;
-    const struct acc *acc = accumulator;
+    const struct ep_spectrum_sum *acc = accumulator;
     double n = (double)acc->n, by = p->mean && n > 0 ? n : 1;
     struct ep_signal *s = out[OUT_SPECTRUM], *pixels = out[OUT_PIXELS];
     if (pixels) pixels->f32[0] = (float)n;
     for (size_t i = 0; s && i < p->nch; i++) {
-        bool covered = n > 0 && (int64_t)i >= acc->reach_up && (int64_t)i < (int64_t)p->nch + acc->reach_down;
+        bool covered = ep_spectrum_covers(acc, i, p->nch);
         s->f64[i] = covered ? acc->sum[i] / by : (double)NAN;
         if (s->sigma64) s->sigma64[i] = covered ? sqrt(variance(p, acc->sum[i], n)) / by : (double)NAN;
     }

@@ -80,6 +80,7 @@ struct ep_desc {
     double shift_max;             /* eV; > 0: each pixel carries a shift of its energy axis of at most this */
     bool quotient;                /* values are quotients of `numerator` and `denominator` of the same step, with `covariance`:
                                      whatever averages them divides sums of those, since the mean of quotients is biased */
+    double placement_sigma;       /* nm: of the distance axis as a whole, from the registration of its scan; 0: none, or not known */
     bool modelled;                /* a net image: carries a background model and its covariance (model.h) */
     char frame[EP_NAME_LEN];      /* named by the recipe; "" = that of its own scan */
     uint64_t frame_id;            /* while running: equal for signals of one frame, 0 = not known; not in files */

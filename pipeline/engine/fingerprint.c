@@ -158,6 +158,10 @@ static void node_json(const struct ep_node *n, const struct ep_str *inputs, cons
         ep_json_key(out, "repeat");
         ep_json_str(out, n->decl.repeat);
     }
+    if (n->is_reference) {
+        ep_json_key(out, "reference");
+        ep_str_add(out, "true");
+    }
     ep_json_key(out, "outputs"); /* they can depend on the recipe's elements */
     ep_str_add(out, "[");
     for (size_t o = 0; o < n->decl.nout; o++) {

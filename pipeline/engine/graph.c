@@ -223,7 +223,8 @@ static void add_relative(struct ep_graph *g, struct ep_node *n, size_t port, str
     for (size_t c = 0; c < choices; c++) {
         long k = ep_relative_resolve(g->recipe, g->runs, n->s, n->run, c);
         if (k < 0) continue;
-        if (agree(g->recipe, &g->runs->v[k], n->run, g->mask[n->step])) return;
+        n->is_reference = agree(g->recipe, &g->runs->v[k], n->run, g->mask[n->step]);
+        if (n->is_reference) return;
         struct ep_node *m = get_node(g, n->step, &g->runs->v[k]);
         if (m->state == EP_NODE_BLOCKED && c + 1 < choices) continue;
         if (m->state == EP_NODE_BLOCKED) {

@@ -48,6 +48,7 @@ struct ep_node {
     const struct ep_value *val;        /* the step's mapping for this run */
     struct ep_node *look;              /* NULL: none */
     bool is_look;
+    bool is_reference;                 /* the run that relative_to names */
 
     size_t *nitem;                     /* [nports] */
     struct ep_source_ref **item;       /* [nports][nitem] */

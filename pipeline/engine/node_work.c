@@ -88,7 +88,8 @@ static void unload_whole(struct ep_node *n)
 
 ep_status ep_node_prepare(struct ep_node *n, struct ep_prepare *p, struct ep_err *e)
 {
-    *p = (struct ep_prepare){.par = n->par, .in = n->items, .out = n->decl.out, .nout = n->decl.nout, .repeat = n->decl.repeat};
+    *p = (struct ep_prepare){.par = n->par, .in = n->items, .out = n->decl.out, .nout = n->decl.nout, .repeat = n->decl.repeat,
+                             .reference = n->is_reference};
     ep_status st = load_whole(n, e);
     if (!st && n->look) {
         if (n->look->failed) return ep_fail(e, EP_E_COMPUTE, "its first look at the image failed (see above)");

@@ -98,7 +98,7 @@ static long chain_index(const struct pass_build *b, const struct ep_node *n)
     return -1;
 }
 
-/* What a sum or mean says of its noise is known only when it is done: then stages that use it declare again. */
+/* What a sum or mean says of its noise, and a profile of its place, is known only when it is done: then stages that use it declare again. */
 static bool new_noise(struct ep_graph *g, struct ep_item *item, const struct ep_desc *now)
 {
     const struct ep_desc *was = item->d;
@@ -109,7 +109,8 @@ static bool new_noise(struct ep_graph *g, struct ep_item *item, const struct ep_
         now = placed;
     }
     item->d = now;
-    return was->gain != now->gain || was->read_noise != now->read_noise || was->gain_estimated != now->gain_estimated;
+    return was->gain != now->gain || was->read_noise != now->read_noise || was->gain_estimated != now->gain_estimated ||
+           was->placement_sigma != now->placement_sigma;
 }
 
 static bool declare_again(struct ep_running *r, struct ep_node *n, struct ep_err *e)

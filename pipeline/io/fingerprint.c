@@ -56,6 +56,7 @@ static void add_desc(struct ep_str *t, const struct ep_item *it)
     add_number(t, "shift_max", d->shift_max);
     add_number(t, "noise", d->noise);
     add_number(t, "noise_px", d->noise_px);
+    if (d->placement_sigma > 0) add_number(t, "placement_sigma", d->placement_sigma);
     add_text(t, "frame", d->frame);
     add_text(t, "long_name", d->long_name);
     add_text(t, "title", m->title);

@@ -38,6 +38,7 @@ static void read_desc(hid_t g, struct ep_desc *d)
     d->noise = !strcmp(noise, "independent") ? EP_NOISE_INDEPENDENT : !strcmp(noise, "correlated") ? EP_NOISE_CORRELATED
                                                                                                    : EP_NOISE_UNKNOWN;
     number(g, "noise_px", &d->noise_px);
+    number(g, "placement_sigma", &d->placement_sigma);
     number(g, "gain", &d->gain);
     number(g, "read_noise", &d->read_noise);
     number(g, "shift_max", &d->shift_max);

@@ -77,6 +77,8 @@ void ep_h5w_describe(struct ep_h5w *h, hid_t g, const struct ep_desc *d, const c
         ep_h5w_bool(h, g, "quotient", true);
     ep_h5w_text(h, g, "noise", noise_word(d->noise));
     ep_h5w_num(h, g, "noise_px", d->noise_px);
+    if (d->placement_sigma > 0)
+        ep_h5w_num(h, g, "placement_sigma", d->placement_sigma);
     ep_h5w_text(h, g, "frame", d->frame);
     ep_h5w_num(h, g, "shift_max", d->shift_max);
     ep_h5w_text(h, g, "signal_type", d->meta.signal_type);

@@ -102,7 +102,7 @@ struct ep_at_curve ep_curve_at(const struct ep_curve *c, double y, double x)
 {
     double t = (y - c->cy) * c->ty + (x - c->cx) * c->tx, d = (y - c->cy) * c->ny + (x - c->cx) * c->nx;
     double tol = 1e-9 * (c->t[c->n - 1] - c->t[0]), at, slope = 0, sigma;
-    struct ep_at_curve r = { .inside = t >= c->t[0] - tol && t <= c->t[c->n - 1] + tol };
+    struct ep_at_curve r = { .along = t, .inside = t >= c->t[0] - tol && t <= c->t[c->n - 1] + tol };
     size_t lo = 0, hi = c->n - 1;
     if (t <= c->t[0] || t >= c->t[hi]) {
         size_t i = t <= c->t[0] ? 0 : hi;

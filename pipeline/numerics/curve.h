@@ -29,7 +29,12 @@ struct ep_curve {
 ep_status ep_curve_new(const double *points, size_t n, struct ep_curve **out, struct ep_err *e);
 void ep_curve_free(struct ep_curve *c);
 /* Signed distance of (y, x) from the curve along its mean normal, positive on the side of the normals. */
-struct ep_at_curve { double distance, sigma, gy, gx; bool inside; };   /* gradient of distance; whether the foot point lies on the curve */
+struct ep_at_curve {
+    double distance, sigma;
+    double gy, gx;             /* gradient of distance */
+    double along;              /* t of the foot point */
+    bool inside;               /* the foot point lies on the curve */
+};
 struct ep_at_curve ep_curve_at(const struct ep_curve *c, double y, double x);
 
 /* ---- A step ------------------------------------------------------------------------------------------------ */

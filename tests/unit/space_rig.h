@@ -61,8 +61,10 @@ static inline ep_status space_reduce(struct space *q, const struct ep_signal *in
     char **acc = calloc(parts, sizeof *acc);
     for (size_t k = 0; k < parts; k++) acc[k] = calloc(1, r->d.acc);
     for (size_t y = 0; y < ny; y++) {
-        struct ep_cell row = { .d = &in->d, .a = { y, 0, 1, nx }, .nch = 1, .sy = nx, .sx = 1, .val = in->f32 + y * nx,
-                               .sigma = in->sigma32 ? in->sigma32 + y * nx : NULL, .flag = in->flags ? in->flags + y * nx : flag };
+        size_t nch = ep_desc_nch(&in->d);
+        struct ep_cell row = { .d = &in->d, .a = { y, 0, 1, nx }, .nch = nch, .sy = nx * nch, .sx = nch, .val = in->f32 + y * nx * nch,
+                               .sigma = in->sigma32 ? in->sigma32 + y * nx : NULL, .flag = in->flags ? in->flags + y * nx : flag,
+                               .shift = in->shift ? in->shift + y * nx : NULL };
         struct ep_apply a = { .plan = r->plan, .in = &row, .nin = 1, .area = row.a };
         assert_int_equal(r->s->add(&a, acc[y * parts / ny], &q->e), EP_OK);
     }

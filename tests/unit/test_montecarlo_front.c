@@ -16,11 +16,11 @@
 #include <cmocka.h>
 
 #include "pipeline/numerics/step_fit.h"
+#include "tests/unit/front_truth.h"
 
 #define NY 28
 #define NX 72
 #define PIXEL 0.5
-#define PROBE (1.0 / 2.354820045)     /* nm, sigma */
 
 /* ---- random numbers -------------------------------------------------------------------------------------------------- */
 
@@ -44,57 +44,7 @@ static double poisson(double mu)
     return n;
 }
 
-/* ---- the true profiles ------------------------------------------------------------------------------------------------ */
-
-enum shape { SHARP, SYMMETRIC, ONE_SIDED, INTERPHASE, SHAPES };
-static const char *const shape_names[] = { "sharp", "symmetric", "one-sided", "interphase" };
-
 struct scene { enum shape shape; double depth, counts, background, tilt, wave, period, shift; };
-
-/* The share of the high side at distance d, before the probe. depth: where a tenth is left. */
-static double sharp_share(const struct scene *s, double d)
-{
-    switch (s->shape) {
-    case SYMMETRIC: return 0.5 * erfc(d / (s->depth / 0.906193802436823));
-    case ONE_SIDED: return d < 0 ? 1 : erfc(d / (s->depth / 1.163087153676674));
-    case INTERPHASE: return d < 0 ? 1 : d < s->depth ? 0.45 : 0;
-    default: return d < 0;
-    }
-}
-
-/* Tabulated after the probe: at -30 to 30 nm by 0.01 nm. */
-#define TAB 6001
-struct curve { double v[TAB]; };
-
-static void blur(const struct scene *s, struct curve *c)
-{
-    double w[401], sum = 0;
-    for (int k = -200; k <= 200; k++) sum += w[k + 200] = exp(-0.5 * pow(k * 0.01 / PROBE, 2));
-    static double sharp[TAB + 400];
-    for (int i = 0; i < TAB + 400; i++) sharp[i] = sharp_share(s, (i - 200) * 0.01 - 30 + 1e-9);
-    for (int i = 0; i < TAB; i++) {
-        double v = 0;
-        for (int k = 0; k <= 400; k++) v += w[k] * sharp[i + k];
-        c->v[i] = v / sum;
-    }
-}
-
-static double share(const struct curve *c, double d)
-{
-    double t = (d + 30) / 0.01;
-    if (t <= 0) return c->v[0];
-    if (t >= TAB - 1) return c->v[TAB - 1];
-    size_t i = (size_t)t;
-    return c->v[i] + (t - (double)i) * (c->v[i + 1] - c->v[i]);
-}
-
-/* Where the blurred curve has a tenth left: the true position. */
-static double truth(const struct curve *c)
-{
-    for (int i = TAB - 2; i >= 0; i--)
-        if (c->v[i] >= 0.1) return -30 + 0.01 * (i + (c->v[i] - 0.1) / (c->v[i] - c->v[i + 1]));
-    return (double)NAN;
-}
 
 /* Signed distance from the boundary through the middle: along the mean normal, as a profile is made. */
 static double distance(const struct scene *s, double y, double x)
@@ -198,8 +148,8 @@ static double displacement(const struct scene *hot, double *sigma)
     struct profile a, b;
     struct ep_step_result ra, rb;
     cold.shape = SHARP;
-    blur(&cold, &cc);
-    blur(hot, &hc);
+    blur(cold.shape, cold.depth, &cc);
+    blur(hot->shape, hot->depth, &hc);
     make_profile(&cold, &cc, &a);
     make_profile(hot, &hc, &b);
     if (!analyse(&a, &ra) || !analyse(&b, &rb)) fail_msg("%s: no fit", shape_names[hot->shape]);
@@ -260,7 +210,7 @@ static void test_outside(void **unused)
             struct ep_step_result r;
             s.shift = where == 0 ? 9 : where == 1 ? 15 : -14;    /* low plateau; front; high plateau outside */
             if (where == 2) s.shape = SYMMETRIC;
-            blur(&s, &c);
+            blur(s.shape, s.depth, &c);
             make_profile(&s, &c, &p);
             if (!analyse(&p, &r)) continue;
             double off = r.fit[r.best].position - truth(&c), sigma = hypot(r.noise, r.model);
