@@ -13,6 +13,7 @@
 #include "stages/front_find.h"
 
 #define DEFAULT_LINES 16
+#define LEAST_STEP 5                    /* sigma: of many places in many lines, one has a step of 3 by chance */
 #define MAX_ROOM 2e7                    /* numbers in the bins of all lines */
 
 struct work {
@@ -146,7 +147,9 @@ static ep_status find_lines(struct work *w, const struct ep_prepare *pr, struct 
             if (f->displacement.sigma > 0) f->displacement.sigma = hypot(f->displacement.sigma, pooled.model);
         }
         if (table && row == SIZE_MAX) ep_front_flag(f, "the reference has no line here");
-        if (f->weak || f->outside || !isfinite(f->position.v)) forget(f);
+        bool doubtful = f->step.v < LEAST_STEP * f->step.sigma;
+        if (doubtful && !f->weak) ep_front_flag(f, "step below 5 sigma");
+        if (doubtful || f->outside || !isfinite(f->position.v)) forget(f);
     }
     ep_str_free(&pooled.flags);
     return st;

@@ -4,6 +4,8 @@
 #include "tests/unit/stage_rig.h"
 
 #define MAXOUT 4
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+#define RAD (3.14159265358979323846 / 180)
 /* in[k][i]: items of port k, ended by NULL; a port without items is { NULL }. */
 struct space { struct rig r; struct ep_item item[MAXIO][4]; struct ep_signal *out[MAXOUT]; ep_status st; struct ep_err e; };
 
@@ -76,21 +78,43 @@ static inline ep_status space_reduce(struct space *q, const struct ep_signal *in
     return st;
 }
 
-static inline void space_run(struct space *q, const char *name, const char *params, const struct ep_signal *const in[][4], size_t nports)
+/* reference: as the run that relative_to names. */
+static inline void space_run_as(struct space *q, const char *name, const char *params, const struct ep_signal *const in[][4], size_t nports,
+                                bool reference)
 {
     space_declare(q, name, params, in, nports);
     struct rig *r = &q->r;
     if (r->diag.nerrors) fail_msg("%s", r->diag.items[0].msg);
-    struct ep_prepare p = { .par = r->par, .in = r->items, .out = r->d.out, .nout = r->d.nout };
+    struct ep_prepare p = { .par = r->par, .in = r->items, .out = r->d.out, .nout = r->d.nout, .reference = reference };
     for (size_t i = 0; i < r->d.nout; i++)
         if (r->d.out[i].kind != EP_CURVE && r->d.out[i].kind != EP_TABLE) q->out[i] = new_map(&r->d.out[i]);
     if (r->s->prepare) q->st = r->s->prepare(&p, &r->plan, &q->e);
     if (q->st == EP_OK) q->st = r->s->whole ? r->s->whole(r->plan, &p, q->out, &q->e) : space_reduce(q, in[0][0], 3);
 }
+static inline void space_run(struct space *q, const char *name, const char *params, const struct ep_signal *const in[][4], size_t nports)
+{
+    space_run_as(q, name, params, in, nports, false);
+}
 static inline void space_free(struct space *q)
 {
     for (size_t i = 0; i < MAXOUT; i++) ep_signal_free(q->out[i]);
     rig_free(&q->r);
+}
+static inline void fails_with(const char *name, const char *par, const struct ep_signal *const in[][4], size_t n, const char *words)
+{
+    struct space q;
+    space_run(&q, name, par, in, n);
+    assert_int_equal(q.st, EP_E_COMPUTE);
+    if (!strstr(q.e.msg, words)) fail_msg("'%s' is not in: %s", words, q.e.msg);
+    space_free(&q);
+}
+static inline void refuses_with(const char *name, const char *par, const struct ep_signal *const in[][4], size_t n, const char *words)
+{
+    struct space q;
+    space_declare(&q, name, par, in, n);
+    if (!says(&q.r, words)) fail_msg("'%s' was not said, but: %s", words, q.r.diag.n ? q.r.diag.items[0].msg : "nothing");
+    assert_true(q.r.diag.nerrors > 0);
+    space_free(&q);
 }
 /* A number of a table's first row. */
 static inline double cell_of_table(const struct ep_signal *t, const char *name, double *sigma)
@@ -102,6 +126,42 @@ static inline double cell_of_table(const struct ep_signal *t, const char *name, 
         }
     fail_msg("no column %s", name);
     return 0;
+}
+
+/* A straight boundary: n points from (y, x) on, `step` apart, its normal at `angle` from x. */
+static inline struct ep_signal *boundary(double y, double x, double angle, double length, double sigma)
+{
+    struct ep_desc d;
+    ep_desc_init(&d);
+    d.kind = EP_CURVE;
+    d.dtype = EP_F64;
+    d.nnav = 1;
+    d.nav[0] = (struct ep_axis){ "point", "", 0, 1, 5 };
+    d.frame_id = 7;
+    struct ep_signal *s = new_map(&d);
+    for (int i = 0; i < 5; i++) {
+        double *p = s->points + 5 * i, t = length * (i / 4.0 - 0.5);
+        p[0] = y + t * cos(angle * RAD);
+        p[1] = x - t * sin(angle * RAD);
+        p[2] = sin(angle * RAD);
+        p[3] = cos(angle * RAD);
+        p[4] = sigma;
+    }
+    return s;
+}
+/* Of a register step; across_sigma NAN: a direction left open. */
+static inline struct ep_signal *shift_table(double y, double x, double angle, double across_sigma)
+{
+    struct ep_signal *t;
+    struct ep_err e = { 0 };
+    double along = y * sin(angle * RAD) + x * cos(angle * RAD), across = y * cos(angle * RAD) - x * sin(angle * RAD), s = 0.03;
+    assert_int_equal(ep_table_new("shift", 1, &t, &e), EP_OK);
+    ep_table_add(t, "y", "nm", &y, &s, NULL, &e);
+    ep_table_add(t, "x", "nm", &x, &s, NULL, &e);
+    ep_table_add(t, "angle", "deg", &angle, NULL, NULL, &e);
+    ep_table_add(t, "along", "nm", &along, &s, NULL, &e);
+    ep_table_add(t, "across", "nm", &across, &across_sigma, NULL, &e);
+    return t;
 }
 
 /* A boundary at p + wave(v) across a normal of `angle` degrees, blurred by s; lo before it, hi after. Values are means over pixels

@@ -2,8 +2,6 @@
  * Cramer-Rao bound. Pixels are 0.5 nm. EELPIPE_TEST_LONG repeats five times as often. */
 #include "tests/unit/space_rig.h"
 
-#define RAD (3.14159265358979323846 / 180)
-
 static int times(int n)
 {
     return getenv("EELPIPE_TEST_LONG") ? 5 * n : n;

@@ -3,8 +3,6 @@
 #include "pipeline/numerics/image_shift.h"
 #include "tests/unit/space_rig.h"
 
-#define COUNT(a) (sizeof(a) / sizeof *(a))
-#define RAD (3.14159265358979323846 / 180)
 
 /* ---- numerics --------------------------------------------------------------------------------------------------- */
 
@@ -246,23 +244,6 @@ static void test_wavy(void **unused)
         space_free(&q);
     }
     ep_signal_free(m);
-}
-
-static void fails_with(const char *name, const char *par, const struct ep_signal *const in[][4], size_t n, const char *words)
-{
-    struct space q;
-    space_run(&q, name, par, in, n);
-    assert_int_equal(q.st, EP_E_COMPUTE);
-    if (!strstr(q.e.msg, words)) fail_msg("'%s' is not in: %s", words, q.e.msg);
-    space_free(&q);
-}
-static void refuses_with(const char *name, const char *par, const struct ep_signal *const in[][4], size_t n, const char *words)
-{
-    struct space q;
-    space_declare(&q, name, par, in, n);
-    if (!says(&q.r, words)) fail_msg("'%s' was not said, but: %s", words, q.r.diag.n ? q.r.diag.items[0].msg : "nothing");
-    assert_true(q.r.diag.nerrors > 0);
-    space_free(&q);
 }
 
 static void test_no_step(void **unused)

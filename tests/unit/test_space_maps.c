@@ -2,48 +2,6 @@
 #include "pipeline/numerics/curve.h"
 #include "tests/unit/space_rig.h"
 
-#define COUNT(a) (sizeof(a) / sizeof *(a))
-#define RAD (3.14159265358979323846 / 180)
-
-static void fails_with(const char *name, const char *par, const struct ep_signal *const in[][4], size_t n, const char *words)
-{
-    struct space q;
-    space_run(&q, name, par, in, n);
-    assert_int_equal(q.st, EP_E_COMPUTE);
-    if (!strstr(q.e.msg, words)) fail_msg("'%s' is not in: %s", words, q.e.msg);
-    space_free(&q);
-}
-static void refuses_with(const char *name, const char *par, const struct ep_signal *const in[][4], size_t n, const char *words)
-{
-    struct space q;
-    space_declare(&q, name, par, in, n);
-    if (!says(&q.r, words)) fail_msg("'%s' was not said, but: %s", words, q.r.diag.n ? q.r.diag.items[0].msg : "nothing");
-    assert_true(q.r.diag.nerrors > 0);
-    space_free(&q);
-}
-
-/* A straight boundary: n points from (y, x) on, `step` apart, its normal at `angle` from x. */
-static struct ep_signal *boundary(double y, double x, double angle, double length, double sigma)
-{
-    struct ep_desc d;
-    ep_desc_init(&d);
-    d.kind = EP_CURVE;
-    d.dtype = EP_F64;
-    d.nnav = 1;
-    d.nav[0] = (struct ep_axis){ "point", "", 0, 1, 5 };
-    d.frame_id = 7;
-    struct ep_signal *s = new_map(&d);
-    for (int i = 0; i < 5; i++) {
-        double *p = s->points + 5 * i, t = length * (i / 4.0 - 0.5);
-        p[0] = y + t * cos(angle * RAD);
-        p[1] = x - t * sin(angle * RAD);
-        p[2] = sin(angle * RAD);
-        p[3] = cos(angle * RAD);
-        p[4] = sigma;
-    }
-    return s;
-}
-
 static double total(const double *v, size_t n)
 {
     double s = 0;
@@ -203,20 +161,6 @@ static void test_profile_ratio(void **unused)
     ep_signal_free(t);
     ep_signal_free(cov);
     ep_signal_free(b);
-}
-
-static struct ep_signal *shift_table(double y, double x, double angle, double across_sigma)
-{
-    struct ep_signal *t;
-    struct ep_err e = { 0 };
-    double along = y * sin(angle * RAD) + x * cos(angle * RAD), across = y * cos(angle * RAD) - x * sin(angle * RAD), s = 0.03;
-    assert_int_equal(ep_table_new("shift", 1, &t, &e), EP_OK);
-    ep_table_add(t, "y", "nm", &y, &s, NULL, &e);
-    ep_table_add(t, "x", "nm", &x, &s, NULL, &e);
-    ep_table_add(t, "angle", "deg", &angle, NULL, NULL, &e);
-    ep_table_add(t, "along", "nm", &along, &s, NULL, &e);
-    ep_table_add(t, "across", "nm", &across, &across_sigma, NULL, &e);
-    return t;
 }
 
 static void test_profile_lines_and_shifts(void **unused)
