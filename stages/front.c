@@ -81,12 +81,12 @@ static void declare_lines(struct ep_declare *d, const struct ep_desc *in, const 
     if (!ep_declare_plane(d, "input", in)) return;
     if (!along) ep_declare_error(d, NULL, "the fronts of a map need along: the boundary; for one front of all of it take a profile first");
     else if (!d->in[EP_FRONT_REGISTER].n) ep_declare_same_frame(d, "along", d->in[EP_FRONT_ALONG].v[0].label, along, label, in, true);
-    static const struct { size_t port; const char *name; } beside[] = { { EP_FRONT_MASK, "mask" }, { EP_FRONT_NORMALIZE, "normalize" } };
+    static const size_t beside[] = { EP_FRONT_MASK, EP_FRONT_NORMALIZE };
     for (size_t k = 0; k < 2; k++) {
-        if (!d->in[beside[k].port].n) continue;
-        const struct ep_item *it = &d->in[beside[k].port].v[0];
-        ep_declare_same_frame(d, beside[k].name, it->label, it->d, label, in, false);
-        ep_declare_same_places(d, beside[k].name, it->label, it->d, label, in);
+        if (!d->in[beside[k]].n) continue;
+        const struct ep_item *it = &d->in[beside[k]].v[0];
+        ep_declare_same_frame(d, ports[beside[k]].name, it->label, it->d, label, in, false);
+        ep_declare_same_places(d, ports[beside[k]].name, it->label, it->d, label, in);
     }
     if (by && by->has_sigma && by->noise == EP_NOISE_UNKNOWN)
         ep_declare_error(d, "normalize", "how the noise of neighbouring pixels of the map to divide by is related is not known");
@@ -105,11 +105,9 @@ static void declare_lines(struct ep_declare *d, const struct ep_desc *in, const 
 
 static void declare_front(struct ep_declare *d, const struct ep_desc *in, const struct ep_desc *by)
 {
-    static const struct { size_t port; const char *name; } of_maps[] = { { EP_FRONT_ALONG, "along" }, { EP_FRONT_MASK, "mask" }, { EP_FRONT_REGISTER, "register" } };
     const struct ep_front_par *p = d->par;
-    for (size_t k = 0; k < 3; k++)
-        if (d->in[of_maps[k].port].n)
-            ep_declare_error(d, of_maps[k].name, "%s belongs to a map: a profile has its distances already", of_maps[k].name);
+    for (size_t k = EP_FRONT_ALONG; k <= EP_FRONT_REGISTER; k++)
+        if (d->in[k].n) ep_declare_error(d, ports[k].name, "%s belongs to a map: a profile has its distances already", ports[k].name);
     if (isfinite(p->width) || isfinite(p->bin) || ep_window_given(p->range))
         ep_declare_error(d, isfinite(p->width) ? "width" : isfinite(p->bin) ? "bin" : "range",
                          "width, bin and range belong to a map: those of a profile were chosen when it was made");

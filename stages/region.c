@@ -144,7 +144,8 @@ static ep_status check_open(const struct ep_items *in, const struct ep_desc *gri
     for (size_t i = 0; shift->open && looked_at && i < in[PORT_INPUT].n; i++)
         if (!ep_desc_same_frame(in[PORT_INPUT].v[i].d, grid))
             return ep_fail(e, EP_E_COMPUTE, "the registration leaves open how far '%s' is shifted along %.0f degrees: register on a map that shows more "
-                           "than one edge, or take a band of distance from the boundary", in[PORT_INPUT].v[i].label, atan2(shift->open_y, shift->open_x) / EP_DEGREE);
+                           "than one edge, or take a band of distance from the boundary", in[PORT_INPUT].v[i].label,
+                           atan2(shift->open_y, shift->open_x) / EP_DEGREE);
     return EP_OK;
 }
 

@@ -331,7 +331,8 @@ static void test_region_of_another_scan(void **unused)
     (void)unused;
     struct ep_desc d = plane(20, 30, 0.5), e = plane(16, 24, 0.7);
     e.frame_id = 8;
-    struct ep_signal *mask = new_map(&d), *dist = new_map(&d), *like = new_map(&e), *sure = shift_table(0.6, -1.3, 0, 0.1), *open = shift_table(0, -1.3, 0, (double)NAN);
+    struct ep_signal *mask = new_map(&d), *dist = new_map(&d), *like = new_map(&e);
+    struct ep_signal *sure = shift_table(0.6, -1.3, 0, 0.1), *open = shift_table(0, -1.3, 0, (double)NAN);
     for (size_t i = 0; i < mask->n; i++) {
         mask->f32[i] = y_of(mask, i) > 5 && x_of(mask, i) > 0;
         dist->f32[i] = (float)x_of(mask, i);
