@@ -70,6 +70,10 @@ static ep_status compare(const struct ep_front_par *p, const struct ep_front_ref
     if (fabs(threshold - p->threshold) > 1e-12)
         return ep_fail(e, EP_E_COMPUTE, "the reference's front was read at %g of the step, this one at %g: fronts of one definition only can be compared",
                        threshold, p->threshold);
+    if (!isfinite(of_reference(ref, "position").v)) {
+        if (first) ep_front_flag(f, "the reference has no front");
+        return EP_OK;
+    }
     if (of_reference(ref, "low_side").v != f->low_side) {
         if (first) ep_front_flag(f, "the step falls to the other side than the reference's");
         return EP_OK;

@@ -2,7 +2,7 @@
  *
  * A line is a stretch of the boundary with the pixels whose foot points lie on it. Pixels belong to one line each, so that lines are
  * independent; within a line they are divided between the bins of distance as a profile's are. The curve is chosen once, for the sum of
- * all lines, since a line alone can't tell one from another: its doubt is in every line's sigma.
+ * all lines, since a line alone can't tell one from another: its doubt is in every line's sigma. A line that it can't be fitted to takes its own.
  */
 #include <math.h>
 #include <stdio.h>
@@ -141,6 +141,10 @@ static ep_status find_lines(struct work *w, const struct ep_prepare *pr, struct 
         const struct ep_front_reference ref = { row == SIZE_MAX ? NULL : table, row, pr->reference };
         take_points(w, bins_of(w, k));
         st = ep_front_find(w->p, models, &w->pt, registration, &ref, NULL, f, e);
+        if (!st && models && !f->name) {                /* too few counts for a curve of many parameters */
+            ep_str_free(&f->flags);
+            st = ep_front_find(w->p, 0, &w->pt, registration, &ref, NULL, f, e);
+        }
         if (!st && isfinite(pooled.model) && w->p->model == EP_FRONT_AUTO) {
             f->model = hypot(f->model, pooled.model);
             f->position.sigma = hypot(f->noise, f->model);

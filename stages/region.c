@@ -213,6 +213,20 @@ static bool combined(const struct par *p, const struct sampler *in, size_t n, co
     return inside;
 }
 
+/* Whatever uses a region without pixels would fail with less to say. */
+static ep_status check_some(const struct ep_signal *o, bool invert, struct ep_err *e)
+{
+    size_t inside = 0, decided = 0;
+    for (size_t i = 0; i < o->n; i++) {
+        inside += o->f32[i] == 1;
+        decided += isfinite(o->f32[i]);
+    }
+    if (inside > 0) return EP_OK;
+    if (decided == 0) return ep_fail(e, EP_E_COMPUTE, "no pixel belongs to the region: none of %zu has a value", o->n);
+    return ep_fail(e, EP_E_COMPUTE, "no pixel belongs to the region: of %zu with a value %s", decided,
+                   invert ? "all are inside what invert exchanges" : "none meets all that is given");
+}
+
 static ep_status whole(const void *plan, const struct ep_prepare *p, struct ep_signal **out, struct ep_err *e)
 {
     (void)plan;
@@ -256,7 +270,7 @@ static ep_status whole(const void *plan, const struct ep_prepare *p, struct ep_s
         o->f32[i] = flag ? NAN : (float)(inside != par->invert);
     }
     free(m);
-    return EP_OK;
+    return check_some(o, par->invert, e);
 }
 
 const struct ep_stage ep_stage_region = {
