@@ -180,6 +180,63 @@ static void test_nothing_moved(void **unused)
     }
 }
 
+/* ---- line by line ------------------------------------------------------------------------------------------------- */
+
+/* Each line of 2 nm has an honest sigma, and their mean is the front of the profile of all. */
+static void test_lines(void **unused)
+{
+    (void)unused;
+    static struct curve hot;
+    struct tally pooled = { 0 }, means = { 0 };
+    uniform(15);
+    for (int shape = SYMMETRIC; shape < SHAPES; shape++) {
+        struct tally t = { 0 };
+        double none = 0;
+        blur((enum shape)shape, 4, &hot);
+        for (int k = 0; k < times(8); k++) {
+            struct field f = any_field(false);
+            struct ep_signal *m = counts(&f, &hot, 1, 600), *b = boundary(3 + 0.25 * (NY - 1), 0, f.tilt, 19, 0);
+            /* the true boundary, in the positions of the map */
+            double a = f.tilt * RAD, cx = -5 + 0.25 * (NX - 1) + f.shift * cos(a), cy = 3 + 0.25 * (NY - 1) + f.shift * sin(a);
+            for (size_t i = 0; i < b->n; i++) {
+                b->points[5 * i] += cy - (3 + 0.25 * (NY - 1));
+                b->points[5 * i + 1] += cx;
+            }
+            const struct ep_signal *in[6][4] = { { m }, { NULL }, { NULL }, { b } }, *along[6][4] = { { m }, { b } };
+            struct space q, p, fr;
+            space_run(&q, "front", "{width: 2}", in, 6);
+            if (q.st) fail_msg("%s", q.e.msg);
+            space_run(&p, "profile", "{}", along, 6);
+            const struct ep_signal *one[3][4] = { { p.out[0] } };
+            space_run(&fr, "front", "{}", one, 3);
+            const struct ep_column *c = q.out[0]->col;
+            while (strcmp(c->name, "position")) c++;
+            double w = 0, sum = 0, s = 0, at = cell_of_table(fr.out[0], "position", &s);
+            for (size_t i = 0; i < q.out[0]->n; i++) {
+                if (!isfinite(c->num[i])) {
+                    none += 1;
+                    continue;
+                }
+                count(&t, -c->num[i] - truth(&hot), c->sigma[i]);        /* the high side lies at large distances */
+                count(&pooled, -c->num[i] - truth(&hot), c->sigma[i]);
+                w += 1 / (c->sigma[i] * c->sigma[i]);
+                sum += c->num[i] / (c->sigma[i] * c->sigma[i]);
+            }
+            count(&means, sum / w - at, hypot(s, 1 / sqrt(w)));
+            struct space *all[] = { &q, &p, &fr };
+            for (size_t i = 0; i < 3; i++) space_free(all[i]);
+            ep_signal_free(m);
+            ep_signal_free(b);
+        }
+        print(shape_names[shape], &t);
+        assert_true(none < 0.03 * t.n && fabs(t.sum / t.n) < 0.1);
+    }
+    print("lines, pooled", &pooled);
+    print("mean of the lines less the profile's", &means);
+    assert_true(pooled.inside / pooled.n > 0.60 && pooled.inside2 / pooled.n > 0.90);
+    assert_true(means.inside2 / means.n > 0.9);
+}
+
 /* ---- a field that drifts ------------------------------------------------------------------------------------------ */
 
 /* What stays: the boundary and grains on both of its sides. 200 counts on the brighter side. */
@@ -280,7 +337,7 @@ static void test_outside(void **unused)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_shapes), cmocka_unit_test(test_nothing_moved), cmocka_unit_test(test_outside),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_shapes), cmocka_unit_test(test_nothing_moved), cmocka_unit_test(test_outside), cmocka_unit_test(test_lines),
                                         cmocka_unit_test(test_drifting) };
     ep_linalg_init();
     if (argc > 1) cmocka_set_test_filter(argv[1]);
