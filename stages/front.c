@@ -18,8 +18,8 @@ static const struct ep_param params[] = {
     { .name = "model", .type = EP_P_WORD, .offset = offsetof(struct ep_front_par, model), .def = "auto", .words = ep_front_models,
       .doc = "The curve: the best of four, a symmetric step, a one-sided tail, a jump with such a tail, two steps with an interphase "
              "between them, or none of these but the farthest point above the noise." },
-    { .name = "threshold", .type = EP_P_NUMBER, .offset = offsetof(struct ep_front_par, threshold), .unit = "", .def = "0.1", .min = 0.005, .max = 0.995,
-      .doc = "The share of the step, from the low to the high plateau, at which the front is read." },
+    { .name = "threshold", .type = EP_P_NUMBER, .offset = offsetof(struct ep_front_par, threshold), .unit = "", .def = "0.1", .min = 0.005,
+      .max = 0.995, .doc = "The share of the step, from the low to the high plateau, at which the front is read." },
     { .name = "k", .type = EP_P_NUMBER, .offset = offsetof(struct ep_front_par, k), .unit = "", .def = "3", .min = 0.5, .max = 100,
       .doc = "For model noise: how many sigma above the far plateau a point has to be." },
     { .name = "slopes", .type = EP_P_WORD, .offset = offsetof(struct ep_front_par, slopes), .def = "none", .words = slope_words,
@@ -225,8 +225,8 @@ const struct ep_stage ep_stage_front = {
               "not in it. Its sigma joins both runs' positions and both runs' registrations, which the profiles carry from their `register` steps: "
               "a tenth of a pixel there can be more than the noise. The reference run's own displacement is 0 with sigma 0, by definition. "
               "The position is counted from the boundary as it was drawn. Of a map with `along` every stretch of the boundary gets a front of its "
-              "own, by the curve that describes all of them together best, and `curve` is the front to draw over the map. Where a plateau is not in view, the field is under four times the depth, or the step "
-              "is below 3 sigma, a flag says so and sigma is wide. The front by model noise moves with dose. A diffusion length "
+              "own, by the curve that describes all of them together best, and `curve` is the front to draw over the map. Where a plateau is not "
+              "in view, the field is under four times the depth, or the step is below 3 sigma, a flag says so and sigma is wide. The front by model noise moves with dose. A diffusion length "
               "that is not two sigma above zero is left out, and length_upper is its upper limit (two sigma). The position of a monotone fit "
               "stands beside as a check with larger scatter.",
     .version = 2,

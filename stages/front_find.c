@@ -68,8 +68,8 @@ static ep_status compare(const struct ep_front_par *p, const struct ep_front_ref
     if (!ref->table) return EP_OK;
     double threshold = of_reference(ref, "threshold").v;
     if (fabs(threshold - p->threshold) > 1e-12)
-        return ep_fail(e, EP_E_COMPUTE, "the reference's front was read at %g of the step, this one at %g: fronts of one definition only can be compared",
-                       threshold, p->threshold);
+        return ep_fail(e, EP_E_COMPUTE, "the reference's front was read at %g of the step, this one at %g: fronts of one definition only can be "
+                       "compared", threshold, p->threshold);
     if (!isfinite(of_reference(ref, "position").v)) {
         if (first) ep_front_flag(f, "the reference has no front");
         return EP_OK;

@@ -33,7 +33,7 @@ static void declare(struct ep_declare *d)
 
 /* ---- the series ------------------------------------------------------------------------------------------------- */
 
-struct point { double x, y, sigma; };
+struct point { double x, y, sigma; bool exact; };    /* sigma 0: not known */
 
 static const struct ep_column *find(const struct ep_signal *t, const char *name)
 {
@@ -79,9 +79,22 @@ static size_t join(struct point *p, size_t n)
         for (size_t i = a; i < b; i++) dev += (p[i].y - mean) * (p[i].y - mean);
         double counting = weigh ? 1 / sqrt(w) : p[a].sigma, scatter = k > 1 ? sqrt(dev / (k - 1) / k) : 0;
         if (!weigh && k > 1) counting = 0;
-        p[m++] = (struct point){ p[a].x, mean, fmax(counting, scatter) };
+        p[m++] = (struct point){ p[a].x, mean, fmax(counting, scatter), p[a].exact && b == a + 1 };
     }
     return m;
+}
+
+/* A value that is exact by definition, as the displacement of the reference run is, has its noise in all others: in a mean it counts with
+ * the smallest of their sigmas. */
+static void settle_exact(struct point *p, size_t n)
+{
+    double least = INFINITY;
+    for (size_t i = 0; i < n; i++)
+        if (p[i].sigma > 0) least = fmin(least, p[i].sigma);
+    for (size_t i = 0; i < n; i++) {
+        p[i].exact &= isfinite(least);
+        if (p[i].exact) p[i].sigma = least;
+    }
 }
 
 static size_t points_of(const struct ep_signal *t, const struct ep_column *x, const struct ep_column *y, struct point *p)
@@ -94,8 +107,9 @@ static size_t points_of(const struct ep_signal *t, const struct ep_column *x, co
         if (!isfinite(x->num[i]) || !isfinite(y->num[i])) continue;
         double s = y->sigma && isfinite(y->sigma[i]) ? y->sigma[i] : 0;
         if (scatter && !scatter->is_text && isfinite(scatter->num[i])) s = fmax(s, scatter->num[i]);
-        p[n++] = (struct point){ x->num[i], y->num[i], s };
+        p[n++] = (struct point){ x->num[i], y->num[i], s, s == 0 && y->sigma && y->sigma[i] == 0 };
     }
+    settle_exact(p, n);
     qsort(p, n, sizeof *p, by_x);
     return join(p, n);
 }
@@ -120,6 +134,7 @@ static struct plateau plateau_of(const struct point *p, size_t n)
     for (size_t i = 0; i < n; i++) dev += (p[i].y - mean) * (p[i].y - mean);
     double scatter = n > 1 ? dev / (double)(n - 1) : 0;
     struct plateau a = { mean, 0, fmax(0, scatter - own), n };
+    if (n == 1 && p[0].exact) return a;                    /* what the others differ from; its noise is in their sigmas */
     a.sigma = sqrt((weigh ? 1 / w : own / (double)n) + a.extra / (double)n);
     return a;
 }
@@ -234,10 +249,11 @@ const struct ep_stage ep_stage_onset = {
               "before it by k sigma, to the same side; sigma joins the point's, the plateau's, and what the plateau scatters beyond its "
               "sigmas. Where the quantity leaves the plateau slowly, the last points before the onset (at most half) are left out of "
               "the mean. The larger of counting sigma and scatter of repeats is taken where collect gave both. The result is an "
-              "interval: the quantity left the plateau above `lower` and not above `upper`. Points without a value are left out. "
+              "interval: the quantity left the plateau above `lower` and not above `upper`. Points without a value are left out; one whose sigma is 0, as the "
+              "displacement of the reference run, counts in means with the smallest sigma of the others, which hold its noise. "
               "A plateau of one point is flagged: nothing shows that it is one. Without an onset the interval is empty and the "
               "text says none.",
-    .version = 1,
+    .version = 2,
     .params = params, .params_size = sizeof(struct par),
     .ports = ports, .nports = sizeof ports / sizeof *ports,
     .outputs = outputs, .noutputs = sizeof outputs / sizeof *outputs,

@@ -45,8 +45,8 @@ static const struct ep_port ports[] = {
     { .name = "input", .doc = "The map that is compared with above and below, or the regions to combine.", .kinds = EP_MAP, .min = 1, .max = 0 },
     { .name = "distance", .doc = "A map of signed distance, for band.", .kinds = EP_MAP, .max = 1 },
     { .name = "like", .doc = "A map whose pixels the region is to have; left out, those of the input.", .kinds = EP_MAP, .max = 1 },
-    { .name = "register", .doc = "The shift, of a register step, that takes positions in like to those of the input or distance, when these are of "
-      "another scan.", .kinds = EP_TABLE, .max = 1 },
+    { .name = "register", .kinds = EP_TABLE, .max = 1,
+      .doc = "The shift, of a register step, that takes positions in like to those of the input or distance, when these are of another scan." },
 };
 static const struct ep_outdoc outputs[] = {
     { "mask", EP_MAP, "", "The region: 1 inside, 0 outside, no value where it can't be told." },
@@ -139,12 +139,13 @@ static struct sampler sampler_of(const struct ep_item *it, const struct ep_desc 
 
 /* Along a direction that the registration leaves open nothing says which pixel is which: only distances from a boundary that runs that way
  * do not mind. */
-static ep_status check_open(const struct ep_items *in, const struct ep_desc *grid, const struct ep_registered *shift, bool looked_at, struct ep_err *e)
+static ep_status check_open(const struct ep_items *in, const struct ep_desc *grid, const struct ep_registered *shift, bool looked_at,
+                            struct ep_err *e)
 {
     for (size_t i = 0; shift->open && looked_at && i < in[PORT_INPUT].n; i++)
         if (!ep_desc_same_frame(in[PORT_INPUT].v[i].d, grid))
-            return ep_fail(e, EP_E_COMPUTE, "the registration leaves open how far '%s' is shifted along %.0f degrees: register on a map that shows more "
-                           "than one edge, or take a band of distance from the boundary", in[PORT_INPUT].v[i].label,
+            return ep_fail(e, EP_E_COMPUTE, "the registration leaves open how far '%s' is shifted along %.0f degrees: register on a map that "
+                           "shows more than one edge, or take a band of distance from the boundary", in[PORT_INPUT].v[i].label,
                            atan2(shift->open_y, shift->open_x) / EP_DEGREE);
     return EP_OK;
 }
@@ -281,8 +282,8 @@ const struct ep_stage ep_stage_region = {
               "band, the pixel in the rectangle. Regions combine by union, intersection or difference. With fractions a threshold follows "
               "the map's own range, between its 5th and 95th percentiles, so that one recipe serves runs of different dose. A threshold on a "
               "noisy map chooses pixels by their noise: take regions from another map than the one that is averaged. Pixels that can't be "
-              "decided have no value and a flag. With regrid: nearest and nothing else, a region comes out on the pixels of `like`. A region or a distance of another "
-              "scan, such as that of another temperature, is placed by `register`; what is of the same scan as `like` is not shifted.",
+              "decided have no value and a flag. With regrid: nearest and nothing else, a region comes out on the pixels of `like`. A region or a "
+              "distance of another scan, such as that of another temperature, is placed by `register`; what is of the same scan as `like` is not shifted.",
     .version = 2,
     .params = params, .params_size = sizeof(struct par),
     .ports = ports, .nports = sizeof ports / sizeof *ports,

@@ -371,20 +371,43 @@ static void test_onset(void **unused)
     ep_signal_free(in[0]);
 }
 
+/* A series of displacements begins with the reference run: 0 with sigma 0. An onset right behind it, or one point later, is found. */
+static void test_onset_of_displacements(void **unused)
+{
+    (void)unused;
+    const double x[] = { 25, 100, 200, 300, 400, 500 }, s[] = { 0, .1, .1, .1, .1, .1 };
+    const double y[3][6] = { { 0, 1, 2, 3, 4, 5 }, { 0, 0.05, 1, 2, 3, 4 }, { 0, 0.1, -0.1, 0.05, 0.1, 0 } };
+    static const double upper[] = { 100, 200, 0 };
+    for (int k = 0; k < 3; k++) {
+        struct rig r;
+        struct ep_signal *in[] = { series(6, x, y[k], s, NULL) };
+        struct made m = run_whole(&r, "onset", "{column: front}", 1, in);
+        if (k < 2) assert_float_equal(number(&m, "upper"), upper[k], 0);
+        else assert_string_equal(text(&m, "onset"), "none");
+        assert_string_equal(text(&m, "flags"), k == 0 ? "plateau of one point" : "");
+        if (k == 0) assert_true(number(&m, "plateau") == 0 && sigma(&m, "plateau") == 0);
+        if (k == 1) assert_float_equal(sigma(&m, "plateau"), 0.1 / sqrt(2), 1e-12);
+        made_free(&m);
+        rig_free(&r);
+        ep_signal_free(in[0]);
+    }
+}
+
 /* 100 seeds each: flat, with stated sigmas, with scatter beyond them, without sigmas; and with onsets. */
 static void test_onset_seeds(void **unused)
 {
     (void)unused;
     uniform(11);
-    for (int kind = 0; kind < 4; kind++) {
+    for (int kind = 0; kind < 6; kind++) {                     /* 4, 5: displacements, the first the reference's own; as steep in sigmas */
         int none = 0, near = 0;
         for (int seed = 0; seed < 100; seed++) {
             double x[12], y[12], s[12];
             for (size_t i = 0; i < 12; i++) {
                 x[i] = 50 * (double)i;
                 s[i] = 0.2;
-                y[i] = 1 + (kind == 2 ? 0.4 : 0.2) * gauss() + (kind == 3 && x[i] > 275 ? 0.01 * (x[i] - 275) : 0);
+                y[i] = 1 + (kind == 2 ? 0.4 : 0.2) * gauss() + ((kind == 3 || kind == 5) && x[i] > 275 ? (kind == 5 ? 0.01414 : 0.01) * (x[i] - 275) : 0);
             }
+            for (size_t i = 11; kind >= 4 && i < 12; i--) y[i] -= y[0], s[i] = i ? 0.2 * sqrt(2) : 0;
             struct rig r;
             struct ep_signal *in[] = { series(12, x, y, kind == 1 ? NULL : s, NULL) };
             struct made m = run_whole(&r, "onset", "{column: front}", 1, in);
@@ -394,7 +417,7 @@ static void test_onset_seeds(void **unused)
             rig_free(&r);
             ep_signal_free(in[0]);
         }
-        if (kind < 3 ? none < 97 - 5 * (kind == 2) : near < 95) fail_msg("kind %d: none %d near %d", kind, none, near);
+        if (kind < 3 || kind == 4 ? none < 97 - 5 * (kind == 2) : near < 95) fail_msg("kind %d: none %d near %d", kind, none, near);
     }
 }
 
@@ -403,7 +426,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_curves),      cmocka_unit_test(test_front_shapes),   cmocka_unit_test(test_front_relative),
         cmocka_unit_test(test_front_flags), cmocka_unit_test(test_front_mistakes), cmocka_unit_test(test_onset),
-        cmocka_unit_test(test_onset_seeds),
+        cmocka_unit_test(test_onset_seeds), cmocka_unit_test(test_onset_of_displacements),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
