@@ -48,6 +48,33 @@ static const struct typed typed_m[] = {
 #define FAINTEST 3e-4              /* share of the family below which a line is left out */
 #define TYPED_M_YIELD 0.003        /* of M5 and M4, for the order of the families' strengths alone */
 
+/* ---- subshells --------------------------------------------------------------------------------------------------- */
+
+int ep_xray_subshell(const char *name)
+{
+    static const char *const names[] = { "K", "L1", "L2", "L3", "M1", "M2", "M3", "M4", "M5" };
+    static const int shells[] = { K_SHELL, L1_SHELL, L2_SHELL, L3_SHELL, M1_SHELL, M2_SHELL, M3_SHELL, M4_SHELL, M5_SHELL };
+    for (size_t i = 0; i < COUNT(names); i++)
+        if (strcmp(names[i], name) == 0) return shells[i];
+    return -1;
+}
+
+/* The library's partial sections are those of one electron. */
+double ep_xray_photo(int z, int subshell, double ev)
+{
+    return CSb_Photo_Partial(z, subshell, ev / 1000, NULL) * ElectronConfig(z, subshell, NULL);
+}
+
+double ep_xray_edge(int z, int subshell)
+{
+    return EdgeEnergy(z, subshell, NULL) * 1000;
+}
+
+double ep_xray_weight(int z)
+{
+    return AtomicWeight(z, NULL);
+}
+
 /* ---- silicon ---------------------------------------------------------------------------------------------------- */
 
 /* cm2/g. The tables begin at 100 eV. */

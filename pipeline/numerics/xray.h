@@ -39,6 +39,15 @@ struct ep_xray_family {
  * photons are stopped. */
 bool ep_xray_family(int z, char shell, double beam_kev, double thickness_mm, struct ep_xray_family *out);
 
+/* Subshells by number: K 0, L1 to L3 1 to 3, M1 to M5 4 to 8; -1 if the name ("L3") is none. */
+int ep_xray_subshell(const char *name);
+/* Photoionisation of a subshell, all its electrons, in barn per atom; 0 below its edge and where nothing is tabulated. */
+double ep_xray_photo(int z, int subshell, double ev);
+/* The binding energy of a subshell in eV, 0 where there is none. */
+double ep_xray_edge(int z, int subshell);
+/* g per mol; 0 if unknown. */
+double ep_xray_weight(int z);
+
 /* The part of the photons of energy ev that lose a Si K photon (EP_XRAY_SI_KA) through the front of a silicon detector, and so
  * are counted at ev - EP_XRAY_SI_KA. S. J. B. Reed, N. G. Ware, J. Phys. E 5 (1972) 582. */
 #define EP_XRAY_SI_KA 1739.8
