@@ -3,7 +3,9 @@
 #define TESTS_UNIT_SPACE_RIG_H
 #include "tests/unit/stage_rig.h"
 
+#ifndef MAXOUT
 #define MAXOUT 4
+#endif
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 #define RAD (3.14159265358979323846 / 180)
 /* in[k][i]: items of port k, ended by NULL; a port without items is { NULL }. */
