@@ -179,6 +179,9 @@ static void declare(struct ep_declare *d)
     if (!in->modelled && in->gain > 0)
         ep_declare_error(d, "input", "the input holds counts with their background: put a background step, with its window in front of the L3 edge, "
                                      "before white_lines");
+    if (!d->in[1].n)
+        ep_declare_warn(d, NULL, "without low_loss, plural losses of L3 pass for the continuum of L2: at t/lambda 0.4 L3/L2 comes out a quarter too high; "
+                        "give low_loss, a sum_spectrum of the paired low loss, unless the specimen is thin or the input deconvolved");
     if (p->method == EP_WL_METHOD_WINDOWS && p->obstacles.n)
         ep_declare_error(d, "obstacles", "lines that overlap can't be told apart by windows: use method: fit");
     for (int k = 0; k < 3 && p->method == EP_WL_METHOD_FIT; k++)

@@ -125,7 +125,10 @@ bool ep_wl_plural(const double *low, size_t m, double first, double scale, doubl
         if (isfinite(low[i]) && (peak == m || low[i] > low[peak])) peak = i;
     memset(plural, 0, n * sizeof *plural);
     if (peak == m || !(low[peak] > 0)) return false;
-    double zero = first + (double)peak * scale, ends = search[0], lowest = INFINITY, none = 0, reach = 0;
+    double moment = 0, core = 0;
+    for (size_t i = 0; i < m; i++)
+        if (isfinite(low[i]) && low[i] > 0.5 * low[peak]) moment += low[i] * (double)i, core += low[i];
+    double zero = first + moment / core * scale, ends = search[0], lowest = INFINITY, none = 0, reach = 0;
     for (size_t i = 0; i < m; i++) {
         double lost = first + (double)i * scale - zero;
         if (lost >= search[0] && lost <= search[1] && low[i] < lowest) lowest = low[i], ends = lost;

@@ -116,6 +116,41 @@ static void test_plural(void **unused)
     lines_free(&with);
 }
 
+/* Three metals of a layered oxide in one spectrum, each on the tails of those before it, with plural losses; each with a background step. Ni's
+ * lines are 17 eV apart: a tail of L3 and its plural losses under L2 are told apart less well than Mn's. */
+static void test_three_metals(void **unused)
+{
+    (void)unused;
+    static const double l3[] = { 641.5, 779.8, 854.2 }, l2[] = { 652.6, 795, 871.6 }, ratio[] = { 2.1, 3, 3.4 }, share[] = { 400, 300, 240 };
+    static const double most[] = { 0.02, 0.04, 0.07 };
+    static const char *const window[] = { "{window: [600, 630]}", "{window: [730, 766]}", "{window: [820, 843]}" };
+    static const char *const params[] = { "{element: Mn}", "{element: Co}", "{element: Ni}" };
+    struct ep_desc d = desc(2, 2, 700, 580, 0.5);
+    struct image m = image_new(&d);
+    struct lines s = MN_LINES;
+    s.loss = 0.4;
+    s.line = CUT_OFF;
+    s.step_at = 1;
+    for (size_t i = 0; i < m.nch; i++) {
+        double e = ep_axis_at(&d.energy, (double)i), y = 3000 * pow(e / 640, -3);
+        for (int k = 0; k < 3; k++) {
+            s.l3 = l3[k], s.l2 = l2[k], s.ratio = ratio[k];
+            y += share[k] * lines_at(&s, e);
+        }
+        for (size_t p = 0; p < 4; p++) m.val[p * m.nch + i] = (float)y;
+    }
+    struct ep_signal *low = low_loss_of(&s);
+    for (int k = 0; k < 3; k++) {
+        struct lines_run r;
+        assert_int_equal(lines_chain(&r, &m, window[k], params[k], low), EP_OK);
+        double truth = ratio[k] * line_area(&s, l3[k], s.w3) / line_area(&s, l2[k], s.w2), b = lines_value(&r, "ratio", 0) / truth - 1;
+        if (!(fabs(b) < most[k])) fail_msg("%s: %+.1f %%", params[k], 100 * b);
+        lines_free(&r);
+    }
+    ep_signal_free(low);
+    image_free(&m);
+}
+
 /* Axes of their own: each pixel's counts stand elsewhere, and it says so. An axis may run downwards, a spectrum has one value. */
 static void test_axes(void **unused)
 {
@@ -258,7 +293,7 @@ static void test_mistakes(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes), cmocka_unit_test(test_elements), cmocka_unit_test(test_obstacle), cmocka_unit_test(test_plural),
+        cmocka_unit_test(test_shapes), cmocka_unit_test(test_elements), cmocka_unit_test(test_obstacle), cmocka_unit_test(test_plural), cmocka_unit_test(test_three_metals),
         cmocka_unit_test(test_axes), cmocka_unit_test(test_windows_and_outputs), cmocka_unit_test(test_nothing_there), cmocka_unit_test(test_mistakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
