@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <string.h>
+#include "pipeline/data/elements.h"
 #include "pipeline/numerics/xray.h"
 
 #define REST_EV 510998.95
@@ -54,7 +55,7 @@ bool ep_eels_edge_of(const char *element, const char *edge, struct ep_eels_edge 
     static const char *const names[][1 + EP_EELS_SUBSHELLS] = {
         { "L", "L1", "L2", "L3" }, { "L23", "L2", "L3" }, { "M", "M1", "M2", "M3", "M4", "M5" }, { "M23", "M2", "M3" }, { "M45", "M4", "M5" },
     };
-    *out = (struct ep_eels_edge){ .z = ep_xray_z(element) };
+    *out = (struct ep_eels_edge){ .z = ep_element_z(element) };
     const char *const *parts = NULL;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(names[i][0], edge) == 0) parts = names[i] + 1;
