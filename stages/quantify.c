@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "pipeline/base/mem.h"
+#include "pipeline/data/elements.h"
 #include "pipeline/data/edges.h"
 #include "pipeline/numerics/eels_sigma.h"
 #include "pipeline/numerics/xray.h"
@@ -111,7 +112,7 @@ static bool add_line(struct ep_declare *d, const struct ep_items *in, const char
 {
     struct line *l = &p->line[p->n];
     element_of(name, l->element);
-    l->z = ep_xray_z(l->element);
+    l->z = ep_element_z(l->element);
     l->item = item_named(in, of ? of : name);
     if (!l->z) fail_at(d, param, "'%s' does not begin with an element, as Ti_K does%s", name, "");
     if (l->item == in->n) fail_at(d, param, "there is no input '%s' for %s", of ? of : name, name);

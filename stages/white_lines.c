@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "pipeline/base/mem.h"
+#include "pipeline/data/elements.h"
 #include "pipeline/data/edges.h"
 #include "pipeline/numerics/xray.h"
 #include "stages/quotient.h"
@@ -83,7 +84,7 @@ static bool add_obstacle(const char *element, const struct ep_desc *in, struct e
     struct ep_wl_obstacle *o = &w->obstacle[w->nobstacle];
     if (isnan(m5) || !ep_eels_edge_of(element, "M45", &o->edge) || o->edge.n < 2)
         return fail_model(d, "obstacles", "'%s' has no M5 and M4 lines that could be fitted along: name rare earths, Ba, Cs and the like", element);
-    int z = ep_xray_z(element);
+    int z = ep_element_z(element);
     o->m5 = m5 + 1;                   /* maxima follow the onsets */
     o->m4 = o->m5 + ep_xray_edge(z, ep_xray_subshell("M4")) - ep_xray_edge(z, ep_xray_subshell("M5"));
     double kv = in->meta.beam_energy_kev, beta = in->meta.collection_mrad;
@@ -95,7 +96,7 @@ static bool add_obstacle(const char *element, const struct ep_desc *in, struct e
 bool ep_wl_model(const struct ep_wl_par *par, const struct ep_desc *in, struct ep_declare *d, struct ep_wl *w)
 {
     *w = (struct ep_wl){ .step_offset = par->step_offset, .search = par->search };
-    int z = ep_xray_z(par->element);
+    int z = ep_element_z(par->element);
     if (!z) return fail_model(d, "element", "'%s' is no element", par->element);
     double l3 = onset_of(par->element, "L3"), apart = ep_xray_edge(z, ep_xray_subshell("L2")) - ep_xray_edge(z, ep_xray_subshell("L3"));
     if (isnan(par->l3) && isnan(l3)) return fail_model(d, "element", "no L3 edge of '%s' is tabulated: give l3 and l2", par->element);
