@@ -84,9 +84,10 @@ DEPS_SET := $(if $(filter test test-long bench sanitize coverage,$(MAKECMDGOALS)
 deps: ## install the packages that are missing (Debian, Ubuntu), and check
 	@bash scripts/deps.sh $(DEPS_SET)
 
-run: $(BUILD)/eelpipe $(BUILD)/simulate ## build, simulate the test series if it is missing, run the default recipe
+run: $(BUILD)/eelpipe $(BUILD)/simulate ## build, simulate the test series if it is missing, run the default recipe, compare with the truth
 	@$(BUILD)/simulate series testdata/series --if-missing
 	$(BUILD)/eelpipe run
+	@$(BUILD)/simulate compare out testdata/series
 
 TEST_RUN = $(PYTHON) tests/run --build $(BUILD)
 PROGRAMS := $(BUILD)/eelpipe $(BUILD)/simulate

@@ -125,6 +125,7 @@ struct ep_stage {
     void (*want)(const struct ep_declare *d, const struct ep_want *out, struct ep_want *in); /* in: streamed items, starts as all channels */
     ep_status (*prepare)(const struct ep_prepare *p, void **plan, struct ep_err *e);         /* NULL: plan is NULL */
     void (*free_plan)(void *plan);
+    void (*describe)(const void *plan, struct ep_desc *out);   /* NULL, or: what only the plan knows of the outputs, such as their gain */
 
     ep_status (*apply)(const struct ep_apply *a, struct ep_err *e);                          /* thread-safe, allocates nothing */
 

@@ -10,11 +10,13 @@
 enum missing { REFUSE, ALLOW };
 static const char *const missing_words[] = { "refuse", "allow", NULL };
 
-struct par { int missing; };
+struct par { int missing; struct ep_texts show; };
 
 static const struct ep_param params[] = {
     { .name = "missing", .type = EP_P_WORD, .offset = offsetof(struct par, missing), .def = "refuse", .words = missing_words,
       .doc = "What to do when a run's result could not be computed: refuse to make the table, or allow a row without values." },
+    { .name = "show", .type = EP_P_TEXTS, .offset = offsetof(struct par, show),
+      .doc = "The columns that `run` prints at its end, as ti_front_displacement; left out, the first with a sigma." },
     EP_PARAM_END
 };
 static const struct ep_port ports[] = {
@@ -173,6 +175,14 @@ static const struct ep_item *part_of(const struct ep_items *in, const struct ep_
     return NULL;
 }
 
+/* Beside "lines.Ti_K" the map "lines.Ti_K_shared", of the error that its pixels share. */
+static const struct ep_item *shared_of(const struct ep_items *in, const struct ep_item *it)
+{
+    char name[EP_NAME_LEN + 8];
+    snprintf(name, sizeof name, "%s_shared", it->d->name);
+    return part_of(in, it, name);
+}
+
 static void divide(struct value *v)
 {
     v->v = v->den > 0 ? v->num / v->den : (double)NAN;
@@ -217,7 +227,8 @@ static ep_status measure(const struct ep_items *in, const struct ep_item *it, bo
         return EP_OK;
     }
     if (s->d.quotient && (s->n > 1 || repeat)) return measure_quotient(in, it, out, e);
-    double sum = 0, var = 0, n = 0;
+    const struct ep_item *with = s->d.shared && s->n > 1 ? shared_of(in, it) : NULL;
+    double sum = 0, var = 0, n = 0, shared = s->d.shared && s->n > 1 && !with ? (double)NAN : 0;
     for (size_t i = 0; i < s->n; i++) {
         uint32_t flag = s->flags ? s->flags[i] : 0;
         double v = ep_signal_get(s, i), sigma = ep_signal_sigma(s, i);
@@ -226,12 +237,13 @@ static ep_status measure(const struct ep_items *in, const struct ep_item *it, bo
         if (!isfinite(v) || (s->d.nnav > 0 ? (flag & ~(uint32_t)HARMLESS) != 0 : ep_fatal(flag))) continue;
         sum += v;
         var += sigma * sigma;
+        if (with) shared += ep_signal_get(with->whole, i);
         n += 1;
     }
     if (n == 0) return EP_OK;
     out->v = sum / n;
     out->pixels = n;
-    if (s->d.nnav == 0 || s->n == 1 || s->d.noise == EP_NOISE_INDEPENDENT) out->sigma = sqrt(var) / n;
+    if (s->d.nnav == 0 || s->n == 1 || s->d.noise == EP_NOISE_INDEPENDENT) out->sigma = sqrt(var + shared * shared) / n;
     return EP_OK;
 }
 
@@ -488,8 +500,9 @@ const struct ep_stage ep_stage_collect = {
               "pixels, and left out where the noise of pixels is not independent. With `repeat` runs that differ in that coordinate "
               "alone are averaged: sigma from counting, and beside it the standard error from the scatter of the repeats, which should "
               "agree with it. A ratio is never averaged itself: with its numerator, denominator and covariance among the inputs their "
-              "sums are divided, without them a ratio of many pixels is refused.",
-    .version = 2,
+              "sums are divided, without them a ratio of many pixels is refused. The mean of a map whose pixels share errors (eds_lines) has a "
+              "sigma only if that part is among the inputs too, as lines.Ti_K_shared beside lines.Ti_K.",
+    .version = 3,
     .params = params, .params_size = sizeof(struct par),
     .ports = ports, .nports = sizeof ports / sizeof *ports,
     .outputs = outputs, .noutputs = sizeof outputs / sizeof *outputs,

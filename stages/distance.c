@@ -77,9 +77,10 @@ struct ep_sample ep_sample_of(const struct ep_beside *b, double z, double sigma,
         if (b->by->flags) s.flag |= b->by->flags[i];
         if (b->cov) s.cov = ep_signal_get(b->cov, i) * b->inflation;
     }
+    if (b->shared) s.shared = ep_signal_get(b->shared, i);
     if (b->mask && !ep_mask_has(b->mask, i)) s.flag |= EP_FLAG_MASKED;
-    else if (!isfinite(s.z) || !isfinite(s.t)) s.flag |= EP_FLAG_NOT_FINITE;
-    s.counts = !(s.flag & EP_NO_VALUE);
+    else if (!isfinite(s.z) || !isfinite(s.t) || !isfinite(s.shared)) s.flag |= EP_FLAG_NOT_FINITE;
+    s.counts = !(s.flag & (b->by ? EP_NO_VALUE & ~(uint32_t)EP_FLAG_LOW_DENOMINATOR : EP_NO_VALUE));   /* sums have no small denominators */
     return s;
 }
 
@@ -117,6 +118,7 @@ void ep_bins_add(const struct ep_bins *b, double *acc, const struct ep_ruler *r,
         q[EP_BIN_AREA] += part[k];
         q[EP_BIN_NUM] += part[k] * s->z;
         q[EP_BIN_DEN] += part[k] * s->t;
+        q[EP_BIN_SHARED] += part[k] * s->shared;
         for (size_t m = k; m < n && m - k < band; m++) {
             double both = part[k] * part[m];
             q[EP_BIN_COV + m - k] += both * s->var;
@@ -138,8 +140,9 @@ double ep_bins_covariance(const struct ep_bins *b, const double *acc, size_t k, 
 {
     const double *a = &acc[k * b->stride], *far = &acc[(k + m) * b->stride], *c = a + EP_BIN_COV;
     size_t band = b->nband + 1;
-    if (sum) return c[m];
-    if (!b->quotient) return c[m] / (a[EP_BIN_DEN] * far[EP_BIN_DEN]);
+    double shared = a[EP_BIN_SHARED] * far[EP_BIN_SHARED];
+    if (sum) return c[m] + shared;
+    if (!b->quotient) return (c[m] + shared) / (a[EP_BIN_DEN] * far[EP_BIN_DEN]);
     double ra = a[EP_BIN_NUM] / a[EP_BIN_DEN], rb = far[EP_BIN_NUM] / far[EP_BIN_DEN];
-    return (c[m] - (ra + rb) * c[2 * band + m] + ra * rb * c[band + m]) / (a[EP_BIN_DEN] * far[EP_BIN_DEN]);
+    return (c[m] + shared - (ra + rb) * c[2 * band + m] + ra * rb * c[band + m]) / (a[EP_BIN_DEN] * far[EP_BIN_DEN]);
 }

@@ -32,11 +32,11 @@ struct ep_bins { double bin; long k0; size_t n, nband; bool quotient; size_t str
 void ep_bins_size(struct ep_bins *b, const struct ep_image *g);
 
 /* Of one bin: sums over the parts of pixels. COV: nband + 1 covariances of the input, then of the divisor, then between the two. */
-enum { EP_BIN_ALL, EP_BIN_AREA, EP_BIN_NUM, EP_BIN_DEN, EP_BIN_FLAG, EP_BIN_COV };
+enum { EP_BIN_ALL, EP_BIN_AREA, EP_BIN_NUM, EP_BIN_DEN, EP_BIN_FLAG, EP_BIN_SHARED, EP_BIN_COV };
 
-struct ep_sample { double z, var, t, var_t, cov; uint32_t flag; bool counts; };
+struct ep_sample { double z, var, t, var_t, cov, shared; uint32_t flag; bool counts; };
 /* Maps of the same pixels that go with the input; any may be NULL. */
-struct ep_beside { const struct ep_signal *mask, *by, *cov; double inflation, inflation_by; };
+struct ep_beside { const struct ep_signal *mask, *by, *cov; double inflation, inflation_by; const struct ep_signal *shared; };
 
 /* Values that are no averages of what is there: a bound, a saturated channel, a quotient that was cut. */
 #define EP_NO_VALUE (EP_FLAGS_FATAL | EP_FLAG_AT_BOUND | EP_FLAG_SATURATED | EP_FLAG_LOW_DENOMINATOR)

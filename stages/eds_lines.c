@@ -22,6 +22,7 @@
 #define EP_EDS_MOST 256            /* columns of a pixel's fit */
 /* Of what the mean pixel's background alone gives: no variance is less. Matters for pixels with next to no counts. */
 #define LEAST 0.1
+#define SHARED "_shared"
 
 static const struct ep_param extra_params[] = {
     { .name = "family", .type = EP_P_TEXT, .offset = offsetof(struct ep_eds_extra, family), .required = true,
@@ -67,6 +68,8 @@ const struct ep_port ep_eds_ports[1] = {
 static const struct ep_outdoc outputs[] = {
     { "<line>", EP_MAP, "counts", "Ti_Ka, La_La: counts of a family's alpha lines; the element alone (Ti) means its strongest line." },
     { "<family>", EP_MAP, "counts", "Counts of all lines of a family (Ti_K, La_L)." },
+    { "<family>_shared", EP_MAP, "counts", "And <line>_shared: the error that all pixels share, as one sigma, whose sum over a region adds in "
+                                           "squares to the counting error (a single spectrum's sigma has it already)." },
     { "background", EP_MAP, "counts", "Counts of the background within the range of the fit." },
     { "residual", EP_IMAGE, "counts", "Counts minus model, channel by channel; NaN outside of the range of the fit." },
     { "reduced_chi_square", EP_MAP, "", "Weighted squares of the residual over what counting noise gives; about 1 where the model holds." },
@@ -97,11 +100,23 @@ static void declare_family(struct ep_declare *d, const struct ep_desc *in, const
     char text[96];
     if (strcmp(f->alpha, f->name) != 0) {
         snprintf(text, sizeof text, "%s counts%s", f->alpha, mark);
-        ep_declare_map(d, f->alpha, in, unit, text, true)->primary = primary;
+        struct ep_desc *o = ep_declare_map(d, f->alpha, in, unit, text, true);
+        o->primary = primary;
+        o->shared = in->nnav > 0;
         primary = false;
     }
     snprintf(text, sizeof text, "%s counts, all lines%s", f->name, mark);
-    ep_declare_map(d, f->name, in, unit, text, true)->primary = primary;
+    struct ep_desc *o = ep_declare_map(d, f->name, in, unit, text, true);
+    o->primary = primary;
+    o->shared = in->nnav > 0;
+}
+
+static void declare_shared(struct ep_declare *d, const struct ep_desc *in, const char *of)
+{
+    char name[EP_NAME_LEN], text[96];
+    snprintf(name, sizeof name, "%s" SHARED, of);
+    snprintf(text, sizeof text, "Error of %s counts that pixels share", of);
+    ep_declare_map(d, name, in, in->unit[0] ? in->unit : "counts", text, false);
 }
 
 /* The family that shows an element best; f->n if there is none. */
@@ -136,6 +151,10 @@ static void declare(struct ep_declare *d)
     }
     for (size_t i = 0, first = primary_family(&f); i < f.n; i++) declare_family(d, in, &f.v[i], i == first);
     const char *unit = in->unit[0] ? in->unit : "counts";
+    for (size_t i = 0; i < f.n && in->nnav > 0; i++) {
+        declare_shared(d, in, f.v[i].name);
+        if (strcmp(f.v[i].alpha, f.v[i].name) != 0) declare_shared(d, in, f.v[i].alpha);
+    }
     ep_declare_map(d, "background", in, unit, "Background counts in the range of the fit", true);
     ep_declare_map(d, "reduced_chi_square", in, "", "Reduced chi-square of the lines' fit", false);
     struct ep_desc *r = ep_declare_like(d, "residual", in, "Counts minus model");
@@ -181,7 +200,7 @@ static void want(const struct ep_declare *d, const struct ep_want *out, struct e
 /* ---- prepare ---------------------------------------------------------------------------------------------------- */
 
 /* One map: q'c. */
-struct map { size_t out; double *q, *t, least; };
+struct map { size_t out; double *q, *t, least, *shared; };    /* shared: of a family in a single spectrum, else NULL */
 struct plan {
     struct ep_eds_setup *setup;
     struct ep_eds_solver *s;
@@ -199,6 +218,7 @@ static void free_plan(void *plan)
     for (size_t i = 0; i < p->nmap; i++) {
         free(p->map[i].q);
         free(p->map[i].t);
+        free(p->map[i].shared);
     }
     free(p->map);
     free(p->faint);
@@ -238,13 +258,34 @@ static ep_status read_look(const struct ep_prepare *p, const struct ep_eds_setup
     return EP_OK;
 }
 
+/* The functional of a pixel's coefficients that a map's shared error is, from the look's table; NULL if it has none. */
+static double *shared_by(const struct ep_signal *t, const char *map, size_t length, size_t n)
+{
+    if (!t || t->ncol != n + 1 || !t->col[0].is_text) return NULL;
+    for (size_t i = 0; i < t->n; i++) {
+        if (strlen(t->col[0].text[i]) != length || strncmp(t->col[0].text[i], map, length) != 0) continue;
+        double *row = ep_xcalloc(n, sizeof *row);
+        for (size_t k = 0; k < n; k++) row[k] = t->col[k + 1].num[i];
+        return row;
+    }
+    return NULL;
+}
+
 /* The functional of an output; false if it is none. */
-static bool make_map(const struct plan *p, const double *theta, const char *name, struct map *m)
+static bool make_map(const struct plan *p, const double *theta, const struct ep_signal *shared, const struct ep_desc *out, struct map *m)
 {
     const struct ep_eds_solver *s = p->s;
-    m->q = ep_xcalloc(s->n, sizeof *m->q);
-    m->t = ep_xcalloc(s->n + 1, sizeof *m->t);
+    const char *name = out->name;
+    size_t length = strlen(name), tail = strlen(SHARED);
     bool found = false;
+    m->t = ep_xcalloc(s->n + 1, sizeof *m->t);
+    m->shared = NULL;
+    if (length > tail && strcmp(name + length - tail, SHARED) == 0) {
+        m->q = shared_by(shared, name, length - tail, s->n);
+        if (!m->q) free(m->t);
+        return m->q != NULL;                         /* without a sigma: t stays 0 */
+    }
+    m->q = ep_xcalloc(s->n, sizeof *m->q);
     for (size_t k = 0; strcmp(name, "background") == 0 && k < s->nback; k++) {
         m->q[s->ncol + k] = s->sum[s->ncol + k];
         found = true;
@@ -254,6 +295,7 @@ static bool make_map(const struct plan *p, const double *theta, const char *name
         bool all = strcmp(name, f->name) == 0;
         if (!all && strcmp(name, f->alpha) != 0) continue;
         ep_eds_share(p->setup, i, !all, theta, m->q);
+        if (out->nnav == 0) m->shared = shared_by(shared, name, length, s->n);
         found = true;
     }
     if (found) {
@@ -301,15 +343,17 @@ static ep_status prepare(const struct ep_prepare *p, void **plan, struct ep_err 
         if (!st) st = ep_eds_solver_new(m, theta, lines, back, (size_t)par->background_terms, in->gain, in->read_noise * in->read_noise,
                                         &q->s, e);
     }
-    q->map = ep_xcalloc(p->nout, sizeof *q->map);
+    q->map = ep_xcalloc(p->nout + 1, sizeof *q->map);
     if (!st) st = find_faint(q, e);
     for (size_t i = 0; !st && i < p->nout; i++) {
         struct map *m = &q->map[q->nmap];
-        if (make_map(q, theta, p->out[i].name, m)) {
+        if (make_map(q, theta, p->look[EP_EDS_SHARED], &p->out[i], m)) {
             m->out = i;
             q->nmap++;
         } else if (p->out[i].spectral) {
             q->residual = i;
+        } else if (strcmp(p->out[i].name, "reduced_chi_square") != 0) {
+            st = ep_fail(e, EP_E_COMPUTE, "the fit of the sum has nothing for %s", p->out[i].name);
         } else {
             q->chi2 = i;
             q->least_expected = LEAST * (q->s->gain * q->s->expected[q->s->ncol] + q->s->noise2 * q->s->expected0);
@@ -359,12 +403,13 @@ static void put_pixel(const struct ep_apply *a, const struct plan *p, size_t y, 
     }
     for (size_t i = 0; i < p->nmap; i++) {
         const struct map *m = &p->map[i];
-        double v = 0, var = s->noise2 * m->t[s->n];
+        double v = 0, var = s->noise2 * m->t[s->n], shared = 0;
         for (size_t k = 0; k < s->n; k++) {
             v += c[k] * m->q[k];
             var += s->gain * expect[k] * m->t[k];
+            if (m->shared) shared += c[k] * m->shared[k];
         }
-        ep_put(&a->out[m->out], y, x, v, sqrt(fmax(var, m->least)));
+        ep_put(&a->out[m->out], y, x, v, sqrt(fmax(var, m->least) + shared * shared));
     }
     if (!a->out[p->chi2].val) return;
     /* c solves the normal equations: sum w (y - model)^2 = sum w y^2 - c'N c. */
@@ -446,12 +491,13 @@ const struct ep_stage ep_stage_eds_lines = {
               "windows would count a third of each as the other. First the sum of all pixels is fitted, and the offset and scale of the "
               "energy axis, the resolution, the escape peaks and, within the tables' uncertainty, the ratios of line groups are refined; "
               "then these are held and every pixel is a linear fit with one set of weights, so that its results are unbiased at any dose. "
-              "Maps are signed: an absent element scatters around zero, and a region's sum is right. Sigma is the counting error; the "
-              "errors of what was refined are common to all pixels and not part of it. Look at the sum's fit in <step>.look.hspy: a "
+              "Maps are signed: an absent element scatters around zero, and a region's sum is right. Sigma is the counting error. The "
+              "errors of what was refined are common to all pixels: they stand apart, in <family>_shared and <line>_shared, and a region's sum has the sum of these "
+              "beside its counting error (give them to collect or profile as shared). A single spectrum's sigma holds both. Look at the sum's fit in <step>.look.hspy: a "
               "reduced chi-square well above 1 means that an element is missing, or line ratios or the peak shape do not fit, and "
               "`worst_energy` says where; `correlation` tells which families a pixel can't tell apart (3d L lines, O K and La M below 1 keV). "
               "Counts of a line include its escape peak.",
-    .version = 1,
+    .version = 2,
     .params = ep_eds_params, .params_size = sizeof(struct ep_eds_par),
     .ports = ep_eds_ports, .nports = 1,
     .outputs = outputs, .noutputs = sizeof outputs / sizeof *outputs,

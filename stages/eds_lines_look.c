@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "pipeline/base/mem.h"
+#include "pipeline/numerics/linalg.h"
 #include "stages/eds_lines_plan.h"
 #include "stages/pixels.h"
 
@@ -63,6 +64,7 @@ static void declare(struct ep_declare *d)
     declare_table(d, "families", in, "Counts of the families of lines in the sum");
     declare_table(d, "lines", in, "The lines that were fitted");
     declare_table(d, "correlation", in, "Correlation of the errors of a mean pixel's amplitudes");
+    declare_table(d, "shared", in, "Errors that pixels share, by a pixel's amplitudes");
     for (size_t i = 0; i < f.n; i++) {
         char text[96];
         snprintf(text, sizeof text, "%s counts in the sum%s", f.v[i].name, f.v[i].artefact ? " (artefact)" : "");
@@ -321,32 +323,106 @@ static ep_status lines_table(const struct ep_eds_setup *s, const struct ep_eds_s
     return st;
 }
 
-/* Of a mean pixel's amplitudes: what pixels can't tell apart. */
-static ep_status correlation_table(const struct plan *p, const struct ep_eds_sum *f, double n, const char *const *name,
-                                   struct ep_signal **out, struct ep_err *e)
+/* How a pixel is solved: as the stage will do it. */
+static ep_status mean_pixel(const struct plan *p, const struct ep_eds_sum *f, double n, struct ep_eds_solver **out, struct ep_err *e)
 {
     const struct ep_eds *m = p->s->m;
-    double *lines = ep_xcalloc(m->ncol, sizeof *lines), *back = ep_xcalloc(m->nch, sizeof *back), *cov = NULL, *r = NULL;
-    struct ep_eds_solver *s = NULL;
+    double *lines = ep_xcalloc(m->ncol, sizeof *lines), *back = ep_xcalloc(m->nch, sizeof *back);
     for (size_t k = 0; k < m->ncol; k++) lines[k] = f->c[k] / n;
     for (size_t i = 0; i < m->nch; i++) back[i] = f->back[i] / n;
-    ep_status st = ep_eds_solver_new(m, f->theta, lines, back, (size_t)p->terms, p->gain, p->read_noise * p->read_noise, &s, e);
-    if (!st) {
-        cov = ep_xcalloc(s->n * s->n, sizeof *cov);
-        r = ep_xcalloc(m->ncol, sizeof *r);
-        ep_eds_covariance(s, cov);
-        st = ep_table_new("correlation", m->ncol, out, e);
-        TEXT(*out, "column", name);
-        for (size_t j = 0; j < m->ncol; j++) {
-            for (size_t i = 0; i < m->ncol; i++) r[i] = cov[i * s->n + j] / sqrt(cov[i * s->n + i] * cov[j * s->n + j]);
-            NUM(*out, name[j], "", r, NULL);
-        }
-    }
-    ep_eds_solver_free(s);
+    ep_status st = ep_eds_solver_new(m, f->theta, lines, back, (size_t)p->terms, p->gain, p->read_noise * p->read_noise, out, e);
     free(lines);
     free(back);
+    return st;
+}
+
+/* Of a mean pixel's amplitudes: what pixels can't tell apart. */
+static ep_status correlation_table(const struct ep_eds_solver *s, const char *const *name, struct ep_signal **out, struct ep_err *e)
+{
+    double *cov = ep_xcalloc(s->n * s->n, sizeof *cov), *r = ep_xcalloc(s->ncol, sizeof *r);
+    ep_eds_covariance(s, cov);
+    ep_status st = ep_table_new("correlation", s->ncol, out, e);
+    TEXT(*out, "column", name);
+    for (size_t j = 0; j < s->ncol; j++) {
+        for (size_t i = 0; i < s->ncol; i++) r[i] = cov[i * s->n + j] / sqrt(cov[i * s->n + i] * cov[j * s->n + j]);
+        NUM(*out, name[j], "", r, NULL);
+    }
     free(cov);
     free(r);
+    return st;
+}
+
+/* ---- errors that pixels share ------------------------------------------------------------------------------------ */
+
+/* How a map's functional q itself moves with theta, [ntheta][ncol]: it is linear in the corrections of groups. */
+static void moving_share(const struct ep_eds_setup *s, size_t family, bool alpha, const double *theta, const double *q, double *dq)
+{
+    size_t nt = ep_eds_ntheta(s->m), ncol = s->m->ncol;
+    double *moved = ep_xcalloc(nt, sizeof *moved);
+    memcpy(moved, theta, nt * sizeof *moved);
+    memset(dq, 0, nt * ncol * sizeof *dq);
+    for (size_t t = EP_EDS_SHAPE; t < nt; t++) {
+        moved[t] = theta[t] + 1;
+        ep_eds_share(s, family, alpha, moved, dq + t * ncol);
+        moved[t] = theta[t];
+        for (size_t k = 0; k < ncol; k++) dq[t * ncol + k] -= q[k];
+    }
+    free(moved);
+}
+
+/* What the mean pixel's coefficients a .. b-1 err by together, written as a sum over coefficients: part' c is that error's sigma
+ * for every pixel made of the same things. M = D' C D, in counts of one sigma. */
+static void add_part(const double *m, const double *mean, size_t n, size_t a, size_t b, double factor, double *part)
+{
+    double var = 0;
+    for (size_t i = a; i < b; i++)
+        for (size_t j = a; j < b; j++) var += mean[i] * m[i * n + j] * mean[j];
+    for (size_t i = a; i < b && var > 0; i++)
+        for (size_t j = a; j < b; j++) part[i] += factor * m[i * n + j] * mean[j] / sqrt(var);
+}
+
+/* The sigma, common to all pixels, that the counts of a family or of its alpha lines have from the errors of the sum's fit: linear in a pixel's coefficients, so
+ * that a region's is the sum of its pixels'. Lines and background err in ways of their own; their sigmas are added, which is
+ * not too little. Where the sum does not fit as well as noise allows, all is larger by the root of chi-square. */
+static ep_status shared_table(const struct ep_eds_setup *s, const struct ep_eds_solver *v, const struct ep_eds_sum *f, double pixels,
+                              struct ep_signal **out, struct ep_err *e)
+{
+    size_t nt = ep_eds_ntheta(s->m), np = s->m->nback + nt, n = v->n, rows = 2 * s->f.n;
+    double *q = ep_xcalloc(rows * n, sizeof *q), *dq = ep_xcalloc(rows * nt * v->ncol, sizeof *dq), *d = ep_xcalloc(rows * np * n, sizeof *d);
+    double *cd = ep_xcalloc(np * n, sizeof *cd), *m = ep_xcalloc(n * n, sizeof *m), *part = ep_xcalloc(rows * n, sizeof *part);
+    double *column = ep_xcalloc(rows, sizeof *column), worse = sqrt(fmax(1, f->chi2));
+    const char **map = ep_xcalloc(rows, sizeof *map);
+    for (size_t i = 0; i < rows; i++) {
+        bool alpha = i % 2;
+        map[i] = alpha ? s->f.v[i / 2].alpha : s->f.v[i / 2].name;
+        ep_eds_share(s, i / 2, alpha, f->theta, q + i * n);
+        moving_share(s, i / 2, alpha, f->theta, q + i * n, dq + i * nt * v->ncol);
+    }
+    ep_eds_shared(v, s->m, f->theta, rows, q, dq, d);
+    for (size_t i = 0; i < rows; i++) {
+        double *di = d + i * np * n;
+        for (size_t k = 0; k < s->m->nback * n; k++) di[k] /= pixels;    /* the sum's background, of one pixel */
+        ep_matmul(np, n, np, f->shared, di, cd);
+        for (size_t a = 0; a < n; a++)
+            for (size_t b = 0; b < n; b++) {
+                m[a * n + b] = 0;
+                for (size_t k = 0; k < np; k++) m[a * n + b] += di[k * n + a] * cd[k * n + b];
+            }
+        add_part(m, v->mean, n, 0, v->ncol, worse, part + i * n);
+        add_part(m, v->mean, n, v->ncol, n, worse, part + i * n);
+    }
+    ep_status st = ep_table_new("shared", rows, out, e);
+    TEXT(*out, "map", map);
+    for (size_t k = 0; k < n; k++) {
+        char name[EP_EDS_NAME];
+        if (k < v->ncol) ep_eds_column_name(s, k, name);
+        else snprintf(name, sizeof name, "background_%zu", k - v->ncol + 1);
+        for (size_t i = 0; i < rows; i++) column[i] = part[i * n + k];
+        NUM(*out, name, "", column, NULL);
+    }
+    double *all[] = { q, dq, d, cd, m, part, column };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+    free(map);
     return st;
 }
 
@@ -376,6 +452,7 @@ static ep_status finish(const void *plan, void *accumulator, struct ep_signal **
     const struct ep_eds_setup *s = p->s;
     double total = 0, n = (double)acc->n, *q = ep_xcalloc(s->m->ncol, sizeof *q);
     struct ep_eds_sum *f = NULL;
+    struct ep_eds_solver *v = NULL;
     char (*name)[EP_EDS_NAME] = ep_xcalloc(s->m->ncol, sizeof *name);
     const char **names = ep_xcalloc(s->m->ncol, sizeof *names);
     ep_status st = EP_OK;
@@ -400,8 +477,11 @@ static ep_status finish(const void *plan, void *accumulator, struct ep_signal **
         st = fit_table(acc, f, &out[EP_EDS_FIT], e);
         if (!st) st = families_table(s, f, names, &out[EP_EDS_FAMILIES], e);
         if (!st) st = lines_table(s, f, &out[EP_EDS_LINES], e);
-        if (!st) st = correlation_table(p, f, n, names, &out[EP_EDS_CORRELATION], e);
+        if (!st) st = mean_pixel(p, f, n, &v, e);
+        if (!st) st = correlation_table(v, names, &out[EP_EDS_CORRELATION], e);
+        if (!st) st = shared_table(s, v, f, n, &out[EP_EDS_SHARED], e);
     }
+    ep_eds_solver_free(v);
     ep_eds_sum_free(f);
     free(q);
     free(name);
@@ -417,6 +497,7 @@ static const struct ep_outdoc outputs[] = {
     { "families", EP_TABLE, "", "The fitted amplitudes." },
     { "lines", EP_TABLE, "", "Every line with its energy, its share in its family, and the fit's change of it." },
     { "correlation", EP_TABLE, "", "What the fit of a pixel can't tell apart: correlations near -1." },
+    { "shared", EP_TABLE, "", "Errors that all pixels share: of each map, one sigma as a sum over a pixel's amplitudes with these weights." },
     { "<family>", EP_MAP, "counts", "The counts of each family of lines in the sum." },
 };
 
@@ -425,7 +506,7 @@ const struct ep_stage ep_eds_lines_look = {
     .summary = "Fits the sum of all pixels, to learn the energy axis, the resolution and the line ratios.",
     .reference = "G. H. Golub, V. Pereyra, SIAM J. Numer. Anal. 10 (1973) 413.",
     .method = "The fit of the sum of all pixels and what it refines, as the stage eds_lines describes it.",
-    .version = 1,
+    .version = 2,
     .params = ep_eds_params, .params_size = sizeof(struct ep_eds_par),
     .ports = ep_eds_ports, .nports = 1,
     .outputs = outputs, .noutputs = sizeof outputs / sizeof *outputs,

@@ -47,7 +47,7 @@ void ep_eds_share(const struct ep_eds_setup *s, size_t family, bool alpha, const
 void ep_eds_column_name(const struct ep_eds_setup *s, size_t column, char out[EP_EDS_NAME]);
 
 /* Outputs of the look, in this order; those of the families follow. */
-enum { EP_EDS_SUM, EP_EDS_SUM_FIT, EP_EDS_SUM_BACK, EP_EDS_FIT, EP_EDS_FAMILIES, EP_EDS_LINES, EP_EDS_CORRELATION, EP_EDS_NLOOK };
+enum { EP_EDS_SUM, EP_EDS_SUM_FIT, EP_EDS_SUM_BACK, EP_EDS_FIT, EP_EDS_FAMILIES, EP_EDS_LINES, EP_EDS_CORRELATION, EP_EDS_SHARED, EP_EDS_NLOOK };
 extern const struct ep_stage ep_eds_lines_look;
 extern const struct ep_param ep_eds_params[];
 extern const struct ep_port ep_eds_ports[1];

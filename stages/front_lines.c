@@ -237,7 +237,7 @@ ep_status ep_front_lines(const struct ep_front_par *p, const struct ep_prepare *
     struct work w = { .p = p, .map = map, .r = { .g = ep_grid_in_nm(&map->d) }, .bins = { .quotient = by != NULL } };
     double *room = NULL;
     char unit[64];
-    w.beside = (struct ep_beside){ whole_item(pr, EP_FRONT_MASK), by, NULL, ep_noise_inflation(&map->d), by ? ep_noise_inflation(&by->d) : 1 };
+    w.beside = (struct ep_beside){ whole_item(pr, EP_FRONT_MASK), by, NULL, ep_noise_inflation(&map->d), by ? ep_noise_inflation(&by->d) : 1, NULL };
     snprintf(unit, sizeof unit, by && by->d.unit[0] ? "%.15s/%.15s" : "%.31s", map->d.unit, by ? by->d.unit : "");
     for (size_t i = 0; map->flags && i < map->n; i++)
         if (map->flags[i] & EP_FLAG_BIASED)

@@ -94,6 +94,7 @@ static void declare(struct ep_declare *d)
         unit = strcmp(by->unit, unit) == 0 ? "" : ep_arena_printf(d->arena, "%s/%s", unit, by->unit);
     struct ep_desc *o = ep_declare_map(d, "intensity", in, unit, name, true);
     o->primary = true;
+    o->quotient = norm || by;
     if (by && by->noise != EP_NOISE_INDEPENDENT && o->noise != EP_NOISE_UNKNOWN) {
         if (by->noise == EP_NOISE_UNKNOWN || by->noise_px > o->noise_px) o->noise_px = by->noise_px;
         o->noise = by->noise;
@@ -212,7 +213,7 @@ const struct ep_stage ep_stage_integrate = {
               "channels share. Dividing by a second window takes the covariance of the two sums into account; dividing by a map "
               "takes its sigma as independent. Where the divisor is below 3 sigma the pixel is flagged low_denominator, and where it "
               "is not above zero it has no value. With an aligned image the window is placed in each pixel by its own axis.",
-    .version = 1,
+    .version = 2,
     .params = params, .params_size = sizeof(struct par),
     .ports = ports, .nports = sizeof ports / sizeof *ports,
     .outputs = outputs, .noutputs = sizeof outputs / sizeof *outputs,

@@ -118,7 +118,15 @@ static size_t points_of(const struct ep_signal *t, const struct ep_column *x, co
 
 struct plateau { double value, sigma, extra; size_t n; };
 
-/* The first n points: weighted mean; what they scatter beyond their sigmas is taken to be in all points. */
+/* The chi-square that chance exceeds in 1 of 100 (E. B. Wilson, M. M. Hilferty, Proc. Natl. Acad. Sci. 17 (1931) 684). */
+static double chance(double nu)
+{
+    double a = 2 / (9 * nu);
+    return nu * pow(1 - a + 2.326 * sqrt(a), 3);
+}
+
+/* The first n points: weighted mean. What they scatter beyond their sigmas, and beyond what chance makes of those, is taken to be in all
+ * points: the scatter of two or three alone says little, and taken at its word would hide an onset now and then. */
 static struct plateau plateau_of(const struct point *p, size_t n)
 {
     double w = 0, sum = 0, dev = 0, own = 0;
@@ -132,8 +140,10 @@ static struct plateau plateau_of(const struct point *p, size_t n)
     }
     double mean = sum / w;
     for (size_t i = 0; i < n; i++) dev += (p[i].y - mean) * (p[i].y - mean);
-    double scatter = n > 1 ? dev / (double)(n - 1) : 0;
-    struct plateau a = { mean, 0, fmax(0, scatter - own), n };
+    double scatter = n > 1 ? dev / (double)(n - 1) : 0, chi2 = 0;
+    for (size_t i = 0; weigh && i < n; i++) chi2 += pow((p[i].y - mean) / p[i].sigma, 2);
+    bool more = !weigh || (n > 1 && chi2 > chance((double)(n - 1)));
+    struct plateau a = { mean, 0, more ? fmax(0, scatter - own) : 0, n };
     if (n == 1 && p[0].exact) return a;                    /* what the others differ from; its noise is in their sigmas */
     a.sigma = sqrt((weigh ? 1 / w : own / (double)n) + a.extra / (double)n);
     return a;
@@ -247,13 +257,13 @@ const struct ep_stage ep_stage_onset = {
     .reference = "Differences of independent means; no publication.",
     .method = "The points are put in order of the coordinate. The onset is the first point from which on all differ from the mean of those "
               "before it by k sigma, to the same side; sigma joins the point's, the plateau's, and what the plateau scatters beyond its "
-              "sigmas. Where the quantity leaves the plateau slowly, the last points before the onset (at most half) are left out of "
+              "sigmas, if that is more than chance explains. Where the quantity leaves the plateau slowly, the last points before the onset (at most half) are left out of "
               "the mean. The larger of counting sigma and scatter of repeats is taken where collect gave both. The result is an "
               "interval: the quantity left the plateau above `lower` and not above `upper`. Points without a value are left out; one whose sigma is 0, as the "
               "displacement of the reference run, counts in means with the smallest sigma of the others, which hold its noise. "
               "A plateau of one point is flagged: nothing shows that it is one. Without an onset the interval is empty and the "
               "text says none.",
-    .version = 2,
+    .version = 3,
     .params = params, .params_size = sizeof(struct par),
     .ports = ports, .nports = sizeof ports / sizeof *ports,
     .outputs = outputs, .noutputs = sizeof outputs / sizeof *outputs,

@@ -16,7 +16,7 @@
 #include "stages/distance.h"
 #include "stages/spectrum_sum.h"
 
-enum { PORT_INPUT, PORT_ALONG, PORT_MASK, PORT_NORMALIZE, PORT_COVARIANCE, PORT_REGISTER };
+enum { PORT_INPUT, PORT_ALONG, PORT_MASK, PORT_NORMALIZE, PORT_COVARIANCE, PORT_REGISTER, PORT_SHARED };
 enum { OUT_PROFILE, OUT_WEIGHT, OUT_PLACEMENT };       /* of an image: spectra, pixels, placement */
 enum statistic { MEAN, SUM };
 static const char *const statistics[] = { "mean", "sum", NULL };
@@ -50,6 +50,8 @@ static const struct ep_port ports[] = {
       .kinds = EP_MAP, .max = 1 },
     { .name = "register", .doc = "The shift, of a register step, that takes the input's positions to those of the boundary.",
       .kinds = EP_TABLE, .max = 1 },
+    { .name = "shared", .doc = "The part of the input's error that its pixels share, as lines.Ti_K_shared of eds_lines: sigma then has it.",
+      .kinds = EP_MAP, .max = 1 },
 };
 static const struct ep_outdoc outputs[] = {
     { "profile", EP_PROFILE, "", "Of a map: the value against distance, with the covariances that divided pixels bring." },
@@ -181,8 +183,8 @@ static void declare(struct ep_declare *d)
     const char *label = d->in[PORT_INPUT].v[0].label;
     if (!ep_declare_plane(d, "input", in)) return;
     check_line(d, p);
-    for (size_t k = PORT_MASK; k <= PORT_COVARIANCE; k++) {
-        if (!d->in[k].n) continue;
+    for (size_t k = PORT_MASK; k <= PORT_SHARED; k++) {
+        if (!d->in[k].n || k == PORT_REGISTER) continue;
         const struct ep_item *it = &d->in[k].v[0];
         ep_declare_same_frame(d, ports[k].name, it->label, it->d, label, in, false);
         ep_declare_same_places(d, ports[k].name, it->label, it->d, label, in);
@@ -192,6 +194,9 @@ static void declare(struct ep_declare *d)
     if (d->in[PORT_REGISTER].n && !d->in[PORT_ALONG].n)
         ep_declare_error(d, "register", "register needs along: a drawn line is in the map's own frame");
     if (d->in[PORT_COVARIANCE].n && !by) ep_declare_error(d, "covariance", "covariance needs normalize");
+    if (in->quotient && !by)
+        ep_declare_error(d, "input", "'%s' is a ratio, and a mean of ratios is biased: give its numerator as input, its denominator as normalize "
+                         "(and the covariance of the two as covariance), whose sums are then divided", label);
     if (by && p->statistic == SUM) ep_declare_error(d, "statistic", "a sum divided by normalize is no sum: leave statistic out");
     struct ep_bins l = bins_of(p, in, by != NULL);
     struct ep_image g = ep_grid_in_nm(in);
@@ -270,7 +275,7 @@ static ep_status prepare(const struct ep_prepare *p, void **plan, struct ep_err 
                         .channel = in->energy.scale * ep_axis_unit_factor(&in->energy), .gain = in->gain, .read_noise = in->read_noise,
                         .unit = ep_length_unit(in) };
     q->beside = (struct ep_beside){ whole_item(p, PORT_MASK), by, whole_item(p, PORT_COVARIANCE), ep_noise_inflation(in),
-                                    by ? ep_noise_inflation(&by->d) : 1 };
+                                    by ? ep_noise_inflation(&by->d) : 1, whole_item(p, PORT_SHARED) };
     ep_status st = EP_OK;
     if (along) {
         st = ep_curve_new(along->points, along->n, &q->r.curve, e);
@@ -463,8 +468,9 @@ const struct ep_stage ep_stage_profile = {
               "over many pixels. Of a spectrum image the raw counts are summed, each pixel whole in the bin of its centre, so that bins stay "
               "independent and have counting noise: backgrounds, ratios and lines are then fitted to the sums (sum first, then fit). "
               "An aligned image is summed with each pixel moved by the nearest whole channel. A map or image from another scan needs "
-              "`register`; the shift and its sigma stand in `placement`, and the profile carries the sigma to `front`.",
-    .version = 2,
+              "`register`; the shift and its sigma stand in `placement`, and the profile carries the sigma to `front`. A part of the error that all pixels share (eds_lines) is in "
+              "sigma when it is given as `shared`; it is common to far bins as well, which their covariances leave out.",
+    .version = 3,
     .params = params, .params_size = sizeof(struct par),
     .ports = ports, .nports = sizeof ports / sizeof *ports,
     .outputs = outputs, .noutputs = sizeof outputs / sizeof *outputs,

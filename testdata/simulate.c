@@ -19,6 +19,7 @@ static const char usage[] =
     "usage: simulate series DIR [options]\n"
     "       simulate powerlaw FILE [options]\n"
     "       simulate eds FILE [options]\n"
+    "       simulate compare OUT DIR\n"
     "\n"
     "series writes DIR/{sample}/{temperature}C/{ll,li,o,eds,haadf_eels,haadf_eds}.hspy, truth.h5\n"
     "and truth.json.\n"
@@ -76,7 +77,10 @@ static const char usage[] =
     "  --offset-error EV, --gain-error F, --width-error EV, --tail F   default 0\n"
     "  --no-escape         no silicon escape peaks\n"
     "  --dtype T           default u2\n"
-    "  --noise, --layout, --compress, --seed   as above\n";
+    "  --noise, --layout, --compress, --seed   as above\n"
+    "\n"
+    "compare prints what the default recipe found in the series DIR, in the tables\n"
+    "OUT/{sample}/fronts.csv, next to what is true.\n";
 
 /* ---- options ---- */
 
@@ -417,6 +421,12 @@ int main(int argc, char **argv)
         powerlaw_command(&words, &err);
     } else if (strcmp(command, "eds") == 0) {
         eds_command(&words, &err);
+    } else if (strcmp(command, "compare") == 0) {
+        if (argc == 4) {
+            sim_compare(argv[2], argv[3], &err);
+        } else {
+            sim_fail(&err, SIM_USAGE, "compare takes two folders: results and series");
+        }
     } else {
         sim_fail(&err, SIM_USAGE, command[0] == '\0' ? "a command is missing"
                                                       : "unknown command \"%s\"", command);

@@ -127,4 +127,7 @@ struct sim_eds_image {
 
 int sim_eds_image(const struct sim_eds_image *image, struct sim_err *err);
 
+/* Prints what a run of the default recipe wrote to `out` next to the truth of the series. */
+int sim_compare(const char *out, const char *series, struct sim_err *err);
+
 #endif

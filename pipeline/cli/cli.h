@@ -56,6 +56,8 @@ void cli_close(struct cli_session *s);
 int cli_outputs_safe(struct cli *c, const struct cli_session *s, bool all);
 /* Runs what has to be done; the exit code. */
 int cli_execute(struct cli *c, struct cli_session *s, const struct cli_args *args, const char *command);
+/* The tables of series, on stdout, from their files. */
+void cli_print_tables(const struct cli_session *s);
 const char *cli_default_recipe(const struct cli_args *args);
 
 extern const struct cli_verb cli_vary, cli_run, cli_plan, cli_status, cli_check, cli_stage, cli_stages, cli_info, cli_schema, cli_version, cli_help;

@@ -252,6 +252,7 @@ static int run_verb(struct cli *c, size_t n, char **words)
     code = cli_open(c, &s, cli_default_recipe(&args), &args, false);
     if (!code) {
         code = cli_execute(c, &s, &args, command.s);
+        if (code != EXIT_OUTPUT && !args.quiet) cli_print_tables(&s);
         if (code != EXIT_OUTPUT && !args.quiet) printf("results: %s\n", ep_graph_root(&s.graph));
     }
     cli_close(&s);

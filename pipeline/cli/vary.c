@@ -1,5 +1,6 @@
 /* Verb vary: how much each final number moves when a window, a threshold or a region moves. The recipe is run as it is, then
- * once for each moved parameter into a scratch folder; final numbers are those of results that no other step uses. */
+ * once for each moved parameter into a scratch folder; final numbers are those of tables over a series, and of results that no
+ * other step uses. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,12 +66,19 @@ static bool used_by_other(const struct ep_graph *g, const struct ep_node *n)
     return false;
 }
 
+static bool over_series(const struct ep_node *n)
+{
+    for (size_t p = 0; p < n->stage->nports; p++)
+        if (n->stage->ports[p].series) return true;
+    return false;
+}
+
 /* Final numbers: tables, and maps of one pixel. */
 static ep_status collect_finals(const struct ep_graph *g, struct finals *f, struct ep_err *e)
 {
     for (size_t k = 0; k < g->nnodes; k++) {
         const struct ep_node *n = g->node[k];
-        if (n->is_look || !n->wanted || n->state == EP_NODE_BLOCKED || n->failed || used_by_other(g, n)) continue;
+        if (n->is_look || !n->wanted || n->state == EP_NODE_BLOCKED || n->failed || (used_by_other(g, n) && !over_series(n))) continue;
         for (size_t o = 0; o < n->decl.nout; o++) {
             const struct ep_desc *d = &n->decl.out[o];
             bool number = d->kind == EP_MAP && ep_desc_ny(d) * ep_desc_nx(d) == 1;
@@ -94,6 +102,20 @@ static ep_status collect_finals(const struct ep_graph *g, struct finals *f, stru
     return EP_OK;
 }
 
+/* What a parameter is when the recipe does not say; NULL: nothing. */
+static const struct ep_value *default_of(const struct cli_session *s, struct ep_arena *a, const char *step, const char *key)
+{
+    struct ep_diag told = {0};
+    const struct ep_value *v = NULL;
+    for (size_t i = 0; i < s->recipe->nsteps; i++) {
+        if (strcmp(s->recipe->steps[i].name, step)) continue;
+        for (const struct ep_param *p = s->recipe->steps[i].stage->params; p->name; p++)
+            if (!strcmp(p->name, key) && p->def) v = ep_value_from_arg(a, p->def, key, &told);
+    }
+    ep_diag_free(&told);
+    return v;
+}
+
 /* "window=+-1" on a step whose window is [505, 524]: two moves. "threshold=+-0.05" likewise. "window=500,520" is one move as it is. */
 static bool make_moves(const struct cli_session *s, struct ep_arena *a, const char *step, const char *word, struct move **moves, size_t *n, size_t *cap)
 {
@@ -108,7 +130,8 @@ static bool make_moves(const struct cli_session *s, struct ep_arena *a, const ch
     double d;
     if (!ep_parse_number(eq + 3, &d) || d == 0) return cli_usage(&cli_vary, "'%s': +- needs a number other than 0", word), false;
     const struct ep_value *v = ep_value_get(ep_value_get(ep_value_get(s->recipe->root, "steps"), step), key);
-    if (!v) return cli_usage(&cli_vary, "step %s does not set %s in the recipe: write it there, or give the value itself (%s=...)", step, key, key), false;
+    if (!v) v = default_of(s, a, step, key);
+    if (!v) return cli_usage(&cli_vary, "step %s does not set %s in the recipe, and it has no default: give the value itself (%s=...)", step, key, key), false;
     for (int sign = -1; sign <= 1; sign += 2) {
         struct ep_str set = {0};
         ep_str_addf(&set, "steps.%s.%s=", step, key);

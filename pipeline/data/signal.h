@@ -81,6 +81,8 @@ struct ep_desc {
     bool quotient;                /* values are quotients of `numerator` and `denominator` of the same step, with `covariance`:
                                      whatever averages them divides sums of those, since the mean of quotients is biased */
     double placement_sigma;       /* nm: of the distance axis as a whole, from the registration of its scan; 0: none, or not known */
+    bool shared;                  /* a part of the error is common to all pixels: `<name>_shared` of the same step has it, as one sigma whose
+                                     sum over a region adds in squares to the sum of `sigma` in squares */
     bool modelled;                /* a net image: carries a background model and its covariance (model.h) */
     char frame[EP_NAME_LEN];      /* named by the recipe; "" = that of its own scan */
     uint64_t frame_id;            /* while running: equal for signals of one frame, 0 = not known; not in files */

@@ -148,13 +148,23 @@ static bool pixelwise(const struct ep_node *n)
     return n->stage->apply != NULL;
 }
 
+/* Has to wait for something else as a whole: then a map that it streams from is there already, and need not be made again. */
+static bool waits(const struct ep_node *n)
+{
+    if (n->look && n->look->todo) return true;
+    for (size_t p = 0; p < n->stage->nports; p++)
+        for (size_t i = 0; !n->stage->ports[p].stream && i < n->nitem[p]; i++)
+            if (n->item[p][i].node && n->item[p][i].node->todo) return true;
+    return false;
+}
+
 bool ep_node_fused(const struct ep_node *n, size_t port, size_t i)
 {
     const struct ep_source_ref *src = &n->item[port][i];
     if (!n->stage->ports[port].stream || !src->node || !pixelwise(src->node) || src->node->decl.regrid.on) return false;
     const struct ep_desc *d = &src->node->decl.out[src->out];
     if (d->kind == EP_IMAGE) return !(src->node->state == EP_NODE_DONE && !src->node->todo && src->node->keep[src->out]);
-    return (d->kind == EP_MAP || d->kind == EP_SPECTRUM) && src->node->todo;
+    return src->node->todo && (d->kind == EP_SPECTRUM || (d->kind == EP_MAP && !waits(n)));
 }
 
 /* What a node that is computed needs: results of others on disk, or computed before, or evaluated with it. */

@@ -113,6 +113,16 @@ static bool new_noise(struct ep_graph *g, struct ep_item *item, const struct ep_
            was->placement_sigma != now->placement_sigma;
 }
 
+/* In an array of its own, so that what uses the outputs sees that they have changed. */
+static void describe(struct ep_graph *g, struct ep_node *n)
+{
+    if (!n->stage->describe) return;
+    struct ep_desc *out = EP_ARENA_ARRAY(g->arena, struct ep_desc, n->decl.nout + 1);
+    memcpy(out, n->decl.out, n->decl.nout * sizeof *out);
+    n->stage->describe(n->plan, out);
+    n->decl.out = out;
+}
+
 static bool declare_again(struct ep_running *r, struct ep_node *n, struct ep_err *e)
 {
     struct ep_diag d = {0};
@@ -215,6 +225,7 @@ static void build_pass(struct ep_running *r, struct ep_unit *u, struct pass_buil
             ok = false;
         }
         struct ep_pass_node *pn = &b->pass.node[b->nnode];
+        if (ok) describe(r->g, n);
         if (ok && n->todo && ep_node_new_outputs(n, &e)) ok = false;
         if (ok && n->todo) {
             pn->keep = n->keep;
@@ -252,6 +263,10 @@ static void finish_pass(struct ep_running *r, struct pass_build *b, ep_status st
         if (st) {
             if (i == 0 || st != EP_E_STOPPED) ep_node_failed(r, n, e);
             else n->failed = true;
+            continue;
+        }
+        if (b->pass.node[i].err.code) {
+            ep_node_failed(r, n, &b->pass.node[i].err);
             continue;
         }
         report_flags(r, n, &b->pass.node[i]);

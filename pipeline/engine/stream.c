@@ -468,7 +468,13 @@ ep_status ep_pass_run(struct ep_pass *p, struct ep_err *e)
         st = s.err.code;
         goto out;
     }
-    for (size_t k = 0; !st && k < p->nnode; k++) st = end_node(&p->node[k], &s.l.node[k], e);
+    for (size_t k = 0; !st && k < p->nnode; k++) {
+        struct ep_err *own = &p->node[k].err;
+        if (end_node(&p->node[k], &s.l.node[k], own) == EP_E_OUTPUT) {  /* a full disk is everybody's */
+            *e = *own;
+            st = e->code;
+        }
+    }
 out:
     stream_free(&s);
     free(thread);

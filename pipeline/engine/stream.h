@@ -33,6 +33,7 @@ struct ep_pass_node {
     bool *keep;                        /* [nout] */
     const char *label;
     size_t flag_count[EP_NFLAGS], flagged, pixels;   /* out: pixels flagged, by reason */
+    struct ep_err err;                 /* out: why this node has no result though the pass went through */
 };
 struct ep_pass {
     size_t nsource; struct ep_pass_source *source;
@@ -42,6 +43,7 @@ struct ep_pass {
     const atomic_int *stop;            /* set by a signal: the pass ends with EP_E_STOPPED; NULL: none */
     struct ep_log *log; const char *label;
 };
-/* EP_E_INPUT (a source), EP_E_OUTPUT (a writer), EP_E_COMPUTE, EP_E_STOPPED. Outputs are complete only on EP_OK. */
+/* EP_E_INPUT (a source), EP_E_OUTPUT (a writer), EP_E_COMPUTE, EP_E_STOPPED. Outputs are complete only on EP_OK, and only of nodes
+ * without an error of their own: one that can't end its sums fails alone. */
 ep_status ep_pass_run(struct ep_pass *p, struct ep_err *e);
 #endif

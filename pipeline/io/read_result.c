@@ -45,6 +45,7 @@ static void read_desc(hid_t g, struct ep_desc *d)
     ep_h5_attr_bool(g, "gain_estimated", &d->gain_estimated);
     ep_h5_attr_bool(g, "primary", &d->primary);
     ep_h5_attr_bool(g, "quotient", &d->quotient);
+    ep_h5_attr_bool(g, "shared", &d->shared);
     ep_h5_attr_text(g, "signal_type", m->signal_type, sizeof m->signal_type);
     ep_h5_attr_text(g, "title", m->title, sizeof m->title);
     number(g, "beam_energy_kev", &m->beam_energy_kev);

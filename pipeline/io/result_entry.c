@@ -75,6 +75,8 @@ void ep_h5w_describe(struct ep_h5w *h, hid_t g, const struct ep_desc *d, const c
     ep_h5w_bool(h, g, "gain_estimated", d->gain_estimated);
     if (d->quotient)
         ep_h5w_bool(h, g, "quotient", true);
+    if (d->shared)
+        ep_h5w_bool(h, g, "shared", true);
     ep_h5w_text(h, g, "noise", noise_word(d->noise));
     ep_h5w_num(h, g, "noise_px", d->noise_px);
     if (d->placement_sigma > 0)

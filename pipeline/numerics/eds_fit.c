@@ -270,6 +270,10 @@ static ep_status results(struct work *k, const double *var, struct ep_eds_sum *s
     }
     for (size_t t = 0; t < k->nt; t++)
         s->sigma[t] = k->refine ? k->scale[k->nl + t] * sqrt(k->a[(k->nl + t) * k->n + k->nl + t]) : 0;
+    size_t ns = k->n - ncol, held = k->refine ? ns : k->m->nback;
+    for (size_t i = 0; i < held; i++)
+        for (size_t j = 0; j < held; j++)
+            s->shared[i * ns + j] = k->scale[ncol + i] * k->scale[ncol + j] * k->a[(ncol + i) * k->n + ncol + j];
     double chi2 = 0, excess = 0, total = 0;
     for (size_t i = 0; i < k->nch; i++) {
         double b = 0;
@@ -342,6 +346,7 @@ ep_status ep_eds_fit_sum(const struct ep_eds *m, const double *y, double gain, d
     s->sigma = doubles(nt);
     s->c = doubles(m->ncol);
     s->c_sigma = doubles(m->ncol);
+    s->shared = doubles((m->nback + nt) * (m->nback + nt));
     s->back = doubles(m->nch);
     s->fit = doubles(m->nch);
     s->var = doubles(m->nch);
@@ -370,6 +375,7 @@ void ep_eds_sum_free(struct ep_eds_sum *s)
     free(s->sigma);
     free(s->c);
     free(s->c_sigma);
+    free(s->shared);
     free(s->back);
     free(s->fit);
     free(s->var);

@@ -61,6 +61,7 @@ struct ep_eds_sum {
     double *theta, *sigma;        /* [ntheta]; sigma 0 where it was held */
     bool at_bound;                /* axis or width stands at its bound */
     double *c, *c_sigma;          /* [ncol]: counts of each column, errors of the refinement included */
+    double *shared;               /* [nback + ntheta] squared: covariance of what pixels take from here, background terms first */
     double *back, *fit;           /* [nch]: background; all of the model */
     double *var;                  /* [nch]: of the counts, from the model */
     double chi2; size_t dof;      /* chi-square over degrees of freedom */
@@ -82,6 +83,7 @@ struct ep_eds_solver {
     double *lt;                   /* [nch][n]: L' */
     double *w;                    /* [nch] weights */
     double *normal;               /* [n][n] X W X' */
+    double *polynomial;           /* [nback][nch]: what multiplies the sum's background */
     double *sum;                  /* [n] counts of each column in range */
     double *expected, expected0;  /* mean of the weighted residual: sum_k gain c_k expected_k + noise^2 expected0 */
     double *mean;                 /* [n] coefficients of the mean pixel */
@@ -93,6 +95,11 @@ ep_status ep_eds_solver_new(const struct ep_eds *m, const double *theta, const d
 void ep_eds_solver_free(struct ep_eds_solver *s);
 /* The variance of q'c (q [n]) is  gain sum_k c_k t_k + noise2 t_n: fills t [n + 1]. */
 void ep_eds_variance_terms(const struct ep_eds_solver *s, const double *q, double *t);
+/* How q'c, for each q of nq, moves with what the sum has fixed, per unit of each coefficient: d [nq][nback of m + ntheta][n], background
+ * terms first, so that q'c of a pixel with coefficients c errs by sum_p error_p sum_k d_pk c_k, the errors being those of the
+ * sum and common to all pixels. q [nq][n]; dq [nq][ntheta][ncol]: how q itself moves. */
+void ep_eds_shared(const struct ep_eds_solver *s, const struct ep_eds *m, const double *theta, size_t nq, const double *q,
+                   const double *dq, double *d);
 /* Covariance of the coefficients at the mean pixel: [n][n]. */
 void ep_eds_covariance(const struct ep_eds_solver *s, double *cov);
 #endif

@@ -16,6 +16,16 @@ static double *doubles(size_t n)
     return ep_xcalloc(n ? n : 1, sizeof(double));
 }
 
+static double dot(const double *a, const double *b, size_t n)
+{
+    double s[4] = { 0 };
+    size_t i = 0;
+    for (; n - i >= 4; i += 4)
+        for (size_t k = 0; k < 4; k++) s[k] += a[i + k] * b[i + k];
+    for (; i < n; i++) s[0] += a[i] * b[i];
+    return (s[0] + s[2]) + (s[1] + s[3]);
+}
+
 static ep_status alike(const struct ep_eds_solver *s, struct ep_err *e)
 {
     for (size_t i = 0; i < s->ncol; i++) {
@@ -90,6 +100,7 @@ ep_status ep_eds_solver_new(const struct ep_eds *m, const double *theta, const d
     s->sum = doubles(n);
     s->expected = doubles(n);
     s->mean = doubles(n);
+    s->polynomial = doubles(nback * nch);
     ep_eds_columns(m, theta, s->x, NULL, NULL);
     double least = fmax(1e-3 * level(back, nch), 1e-12), x0 = log(fmax(m->first, 50)), x1 = log(m->first + (double)nch * m->step);
     for (size_t i = 0; i < nch; i++) {
@@ -97,6 +108,7 @@ ep_status ep_eds_solver_new(const struct ep_eds *m, const double *theta, const d
         double t = 2 * (log(ev) - x0) / (x1 - x0) - 1, p0 = 0, p = 1, v = b;
         for (size_t k = 0; k < nback; k++) {
             s->x[(m->ncol + k) * nch + i] = b * p;
+            s->polynomial[k * nch + i] = p;
             double next = ((2 * (double)k + 1) * t * p - (double)k * p0) / ((double)k + 1);   /* Legendre's recursion */
             p0 = p;
             p = next;
@@ -127,6 +139,7 @@ void ep_eds_solver_free(struct ep_eds_solver *s)
     free(s->sum);
     free(s->expected);
     free(s->mean);
+    free(s->polynomial);
     free(s);
 }
 
@@ -141,6 +154,35 @@ void ep_eds_variance_terms(const struct ep_eds_solver *s, const double *q, doubl
         for (size_t k = 0; k < n; k++) t[k] += a * a * s->x[k * s->nch + i];
         t[n] += a * a;
     }
+}
+
+/* By the model's change dX c: what the fit of a pixel makes of it is L dX c. Residuals do not enter, their mean is zero. */
+void ep_eds_shared(const struct ep_eds_solver *s, const struct ep_eds *m, const double *theta, size_t nq, const double *q,
+                   const double *dq, double *d)
+{
+    size_t n = s->n, nt = ep_eds_ntheta(m), nch = s->nch, size = (m->nback + nt) * n;
+    double *a = doubles(nq * nch), *x = doubles(m->ncol * nch), *dx = doubles(nt * nch), *one = doubles(m->ncol);
+    memset(d, 0, nq * size * sizeof *d);
+    for (size_t j = 0; j < nq; j++)
+        for (size_t i = 0; i < nch; i++)
+            for (size_t k = 0; k < n; k++) a[j * nch + i] += q[j * n + k] * s->lt[i * n + k];
+    for (size_t k = 0; k < s->nback; k++)
+        for (size_t b = 0; b < m->nback; b++) {
+            for (size_t i = 0; i < nch; i++) x[i] = m->back[b * nch + i] * s->polynomial[k * nch + i];
+            for (size_t j = 0; j < nq; j++) d[j * size + b * n + s->ncol + k] = -dot(a + j * nch, x, nch);
+        }
+    for (size_t k = 0; k < m->ncol; k++) {
+        one[k] = 1;
+        ep_eds_columns(m, theta, x, one, dx);
+        one[k] = 0;
+        for (size_t j = 0; j < nq; j++)
+            for (size_t t = 0; t < nt; t++)
+                d[j * size + (m->nback + t) * n + k] = dq[(j * nt + t) * m->ncol + k] - dot(a + j * nch, dx + t * nch, nch);
+    }
+    free(a);
+    free(x);
+    free(dx);
+    free(one);
 }
 
 void ep_eds_covariance(const struct ep_eds_solver *s, double *cov)

@@ -461,7 +461,7 @@ steps:
   sum:    {stage: sum_spectrum, input: o}
   sum_net: {stage: background, window: [480, 525]}
   total:  {stage: integrate, window: [540, 560]}
-  table:  {stage: collect, input: [total, counts], over: temperature}
+  table:  {stage: collect, input: [total, sum.pixels], over: temperature}
   tables: {stage: collect, input: total, over: [sample, temperature], repeat: sample}
 """)
     eelpipe("run", recipe, "--quiet")

@@ -98,16 +98,19 @@ static void one(bool other, double dose, const double truth[2], struct tally px[
     eds_area(&r, &m, (struct ep_area){ 0, 0, NY, NX }, false);
     const char *const names[2] = { "Ti_Ka", "La_La" };
     for (int k = 0; k < 2; k++) {
-        size_t o = named(&r.main, names[k]);
-        double sum[2] = { 0 }, var[2] = { 0 };
+        char beside[32];
+        snprintf(beside, sizeof beside, "%s_shared", names[k]);
+        size_t o = named(&r.main, names[k]), with = named(&r.main, beside);
+        double sum[2] = { 0 }, var[2] = { 0 }, shared[2] = { 0 };
         for (size_t p = 0; p < NY * NX; p++) {
             bool ncm = p % NX >= NX / 2;
             double v = (double)r.out[o].val[p], s = (double)r.out[o].sigma[p];
             count(&px[k][ncm], v, s, ncm ? 0 : truth[k]);
             sum[ncm] += v;
             var[ncm] += s * s;
+            shared[ncm] += (double)r.out[with].val[p];
         }
-        for (int g = 0; g < 2; g++) count(&region[k][g], sum[g], sqrt(var[g]), g ? 0 : truth[k] * NY * NX / 2);
+        for (int g = 0; g < 2; g++) count(&region[k][g], sum[g], hypot(sqrt(var[g]), shared[g]), g ? 0 : truth[k] * NY * NX / 2);
     }
     count(chi2, eds_cell(&r, "fit", "reduced_chi_square", 0), 1, 1);
     eds_free(&r);
@@ -133,8 +136,8 @@ static void ensemble(bool other, double dose, int seeds)
             const struct tally *t = &px[k][g];
             double bias = mean(t), over = scatter(t) / (sd[k] * sqrt(dose)), n = t->n;
             print_message("  %s in %s: bias %+.4f of %g (%+.2f %%), scatter/bound %.3f, rms z %.3f, in 1 sigma %.3f, in 2 sigma %.3f; region "
-                          "in 2 sigma %.3f\n", names[k], where[g], bias, truth[k], 100 * bias / truth[k], over, sqrt(t->zz / n), t->z1 / n,
-                          t->z2 / n, region[k][g].z2 / seeds);
+                          "rms z %.3f, in 2 sigma %.3f\n", names[k], where[g], bias, truth[k], 100 * bias / truth[k], over, sqrt(t->zz / n), t->z1 / n,
+                          t->z2 / n, sqrt(region[k][g].zz / seeds), region[k][g].z2 / seeds);
             double limit = g ? 0.001 : k ? 0.015 : 0.01, noise = 3 * scatter(t) / sqrt(n);
             CHECK(fabs(bias) < limit * truth[k] + noise, "bias of %s in %s: %g\n", names[k], where[g], bias);
             CHECK(over < 1.1, "scatter of %s in %s: %g of the bound\n", names[k], where[g], over);
@@ -148,11 +151,13 @@ static void ensemble(bool other, double dose, int seeds)
                 CHECK(sqrt(t->zz / n) > (g ? 0.83 : 0.97) && sqrt(t->zz / n) < 1.03, "rms z of %s in %s: %g\n", names[k], where[g],
                       sqrt(t->zz / n));
             }
-            /* An absent element's sum is 0 within 2 sigma: 95 % less three times what chance takes from so many seeds. La has lines next
-             * to Mn K; where a table has Mn K alpha in another place than the program's, they make up for it. */
-            double due = k && other ? 0.85 : 0.95;
-            if (g) CHECK(region[k][g].z2 / seeds > due - 3 * sqrt(due * (1 - due) / seeds), "%s of NCM: within 2 sigma in %g of all seeds\n",
-                         names[k], region[k][g].z2 / seeds);
+            /* A region's sum covers as it says, less three times what chance takes from so many seeds; an absent element's sum is 0
+             * within 2 sigma. A foreign table of line ratios biases sums by some parts in a thousand, about a sigma of these; at ten
+             * times the dose what lines and background have wrong makes 0.02 % of LLTO's signal in NCM, half a sigma. */
+            double due = (other && (k || !g)) || (dose > 1 && g) ? 0.85 : 0.95;
+            CHECK(region[k][g].z2 / seeds > due - 3 * sqrt(due * (1 - due) / seeds), "sum of %s over %s: within 2 sigma in %g of all seeds\n",
+                  names[k], where[g], region[k][g].z2 / seeds);
+            CHECK(other || dose > 1 || sqrt(region[k][g].zz / seeds) < 1.3, "sum of %s over %s: rms z %g\n", names[k], where[g], sqrt(region[k][g].zz / seeds));
         }
     }
     assert_int_equal(failed, 0);
@@ -171,12 +176,17 @@ static void test_usual_dose(void **state)
 static void test_other_ratios(void **state)
 {
     (void)state;
-    ensemble(true, 1, repeats(40));
+    ensemble(true, 1, repeats(30));
+}
+static void test_high_dose(void **state)
+{
+    (void)state;
+    ensemble(false, 10, repeats(24));
 }
 static void test_low_dose(void **state)
 {
     (void)state;
-    ensemble(false, 0.05, repeats(60));         /* 5 counts of Ti in a pixel */
+    ensemble(false, 0.05, repeats(40));         /* 5 counts of Ti in a pixel */
 }
 
 /* ---- fronts ----------------------------------------------------------------------------------------------------- */
@@ -246,7 +256,8 @@ int main(void)
 {
     ep_linalg_init();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_usual_dose), cmocka_unit_test(test_other_ratios), cmocka_unit_test(test_low_dose), cmocka_unit_test(test_fronts),
+        cmocka_unit_test(test_usual_dose), cmocka_unit_test(test_other_ratios), cmocka_unit_test(test_low_dose), cmocka_unit_test(test_high_dose),
+        cmocka_unit_test(test_fronts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,130 @@
+#!/usr/bin/env bash
+# The default recipe on a short series: what it prints, what it does when parts are missing or bad, how far its numbers move.
+# shellcheck source=tests/cli/lib.sh
+. "$(dirname "$0")/lib.sh"
+: "${PYTHON:=/usr/bin/python3}"
+
+made=$_scratch/made
+mkdir -p "$made"
+(cd "$made" && "$SIMULATE" series testdata/series --samples ncm104 --temperatures 25,400,700 >/dev/null 2>&1 && cp "$EELPIPE_ROOT/config.yaml" . &&
+    "$EELPIPE" run --quiet >/dev/null 2>&1)
+
+# A copy of the series and its results: of 400 degC files of its own, all others linked.
+series() {
+    mkdir -p testdata/series/ncm104
+    ln -s "$made"/testdata/series/ncm104/{25C,700C} testdata/series/ncm104/
+    cp -r "$made/testdata/series/ncm104/400C" testdata/series/ncm104/
+    cp -r "$made/out" "$made/config.yaml" .
+}
+
+a_run_ends_with_the_tables_and_the_simulator_knows_the_truth() {
+    series
+    run_expect_exit 0 "$EELPIPE" run
+    expect_stdout_matches '^fronts \[sample=ncm104\]'
+    expect_stdout_matches 'temperature \(degC\) +o_bulk +o_near +ti_front_displacement \(nm\)'
+    expect_stdout_matches ' 700 +0\.15[0-9]+ \+- 0\.000[0-9]+ '
+    run_expect_exit 0 "$EELPIPE" run --quiet
+    expect_stdout_empty
+    run_expect_exit 0 "$SIMULATE" compare out testdata/series
+    expect_stdout_matches '^ncm104: found, sigma, true'
+    expect_stdout_matches '^ +400 \| +0\.15'
+    # Fourteen oxygen ratios, positions and displacements: two sigmas hold all but one of them, or more.
+    "$PYTHON" - .stdout <<'PY' || fail "the table and the truth are apart: $(tail -n 2 .stdout)"
+import re, sys
+n, one, two = map(int, re.search(r"Of (\d+) numbers (\d+) are within one sigma of the truth, (\d+)", open(sys.argv[1]).read()).groups())
+sys.exit(not (n == 16 and two >= 14 and one >= 6))
+PY
+    run_expect_exit 2 "$SIMULATE" compare nowhere testdata/series
+    expect_stderr_matches "can't read nowhere/ncm104/fronts.csv"
+}
+story a_run_ends_with_the_tables_and_the_simulator_knows_the_truth
+
+# The rest stays as it was computed, the table goes on without the front of that temperature.
+expect_rest() {
+    expect_stderr_matches 'ti_front \(front\), sample=ncm104, temperature=400: needs '
+    expect_stdout_matches ' 400 +0\.15[0-9 .+-]+ - +-$'
+    expect_stdout_matches ' 700 +0\.15[0-9 .+-]+ \+- [0-9.]+$'
+    expect_file out/ncm104/fronts.csv
+    [ "$(wc -l <out/ncm104/fronts.csv)" -eq 4 ] || fail "fronts.csv has not three rows"
+}
+
+a_temperature_without_x_rays() {
+    series
+    rm testdata/series/ncm104/400C/eds.hspy
+    run_expect_exit 1 "$EELPIPE" run
+    expect_stderr_matches 'lines \(eds_lines\), .*temperature=400: input eds is missing for this run: there is no file testdata/series/ncm104/400C/eds.hspy'
+    expect_rest
+    expect_stderr_lacks "can't be computed: needs"
+}
+story a_temperature_without_x_rays
+
+a_temperature_with_damaged_x_rays() {
+    series
+    head -c 100000 "$made/testdata/series/ncm104/400C/eds.hspy" >testdata/series/ncm104/400C/eds.hspy
+    run_expect_exit 1 "$EELPIPE" run
+    expect_stderr_matches "input eds can't be read: .*400C/eds.hspy: damaged or incomplete"
+    expect_rest
+}
+story a_temperature_with_damaged_x_rays
+
+a_temperature_that_is_not_there() {
+    series
+    rm -r testdata/series/ncm104/400C
+    run_expect_exit 0 "$EELPIPE" run
+    expect_stdout_lacks '^ +400 '
+    expect_stdout_matches '^ +700 +0\.15'
+}
+story a_temperature_that_is_not_there
+
+# Not a number anywhere in the image that places the scans: what needs the place of that run fails, and says why.
+a_map_of_nan() {
+    series
+    "$PYTHON" - testdata/series/ncm104/400C/haadf_eds.hspy <<'PY' || skip "no h5py"
+import h5py, numpy, sys
+with h5py.File(sys.argv[1], "r+") as f:
+    name = []
+    f.visititems(lambda n, o: name.append(n) if isinstance(o, h5py.Dataset) and n.endswith("/data") else None)
+    shape = f[name[0]].shape
+    del f[name[0]]
+    f[name[0]] = numpy.full(shape, numpy.nan, "f4")
+PY
+    run_expect_exit 1 "$EELPIPE" run
+    expect_stderr_matches 'drift \(register\), sample=ncm104, temperature=400: .*(no|finite|value)'
+    expect_rest
+}
+story a_map_of_nan
+
+the_plan_has_one_pass_for_each_image_and_level() {
+    series
+    rm -r out
+    run_expect_exit 0 "$EELPIPE" plan
+    expect_stdout_matches '^level 0: one pass over li, ll, o$'
+    expect_stdout_matches '^level 1: one pass over o, ll$'
+    expect_stdout_matches '^    bulk_sum +not computed yet; needs all of bulk first'
+    expect_stdout_matches '^level 1: one pass over eds$'
+    expect_stdout_matches '^    lines +not computed yet; needs all of its look at the whole image \(lines.look\) first'
+    expect_stdout_matches '^  for sample=ncm104, temperature=25, 400, 700$'
+    expect_stdout_matches 'ti_front of the run it is relative to first'
+    [ "$(grep -c 'one pass over eds$' .stdout)" -eq 2 ] || _fail_shown "the X-ray images are read more than once in a level"
+    [ "$(grep -c 'one pass over .*o' .stdout)" -eq 2 ] || _fail_shown "the oxygen images are read more than once in a level"
+}
+story the_plan_has_one_pass_for_each_image_and_level
+
+# A window, a threshold (that the recipe leaves at its default) and a region: each moves its own numbers and no others.
+windows_thresholds_and_regions_are_varied() {
+    series
+    run_expect_exit 0 "$EELPIPE" vary config.yaml bulk_net window=+-2 --quiet --runs 'temperature<=25'
+    expect_stdout_matches '^number,value,sigma,"shift window-2","shift window\+2",systematic sigma'
+    expect_stdout_matches 'fronts \[sample=ncm104\]\.o_bulk",0\.15'
+    expect_stdout_lacks 'o_near|front_position'
+    run_expect_exit 0 "$EELPIPE" vary config.yaml ti_front threshold=+-0.02 --quiet
+    # 6 nm of depth: the 8 % point lies 0.4 to 0.8 nm ahead of the 10 % point of an erfc.
+    expect_stdout_matches 'ti_front_displacement temperature=700",5\.[0-9]+,[0-9.]+,0\.[4-7][0-9]+,-0\.[3-6]'
+    expect_stdout_lacks 'o_bulk|la_front'
+    run_expect_exit 0 "$EELPIPE" vary config.yaml near band=+-1 --quiet --runs 'temperature<=25'
+    expect_stdout_matches 'o_near"'
+    expect_stdout_lacks 'o_bulk|ti_front|la_front'
+}
+story windows_thresholds_and_regions_are_varied
+
+stories_end
