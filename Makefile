@@ -59,9 +59,9 @@ LINK_fuzz      := -fsanitize=fuzzer,address,undefined
 Q   := $(if $(V),,@)
 say  = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2))
 
-# OpenBLAS and LAPACKE are loaded when a matrix needs them (pipeline/numerics/blas_load.c): headers only here.
+# OpenBLAS, LAPACKE and FFTW are loaded when a step needs them (pipeline/numerics/library.h): headers only here.
 LIB_PKGS := hdf5-serial yaml-0.1 libdeflate libxxhash libxrl
-HEADER_PKGS := openblas lapacke
+HEADER_PKGS := openblas lapacke fftw3
 # $(call ask,NAME,WORDS): pkg-config is asked once, when a recipe first needs the answer.
 ask = $(eval $(1) := $$(shell pkg-config $(2)))$($(1))
 LIB_CFLAGS  = $(call ask,LIB_CFLAGS,--cflags $(LIB_PKGS) $(HEADER_PKGS))

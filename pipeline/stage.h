@@ -95,7 +95,7 @@ struct ep_want { bool wanted; struct ep_range ch; };  /* ch: images and spectra 
 struct ep_prepare {
     const void *par;
     const struct ep_items *in;         /* whole items are set */
-    const struct ep_desc *out; size_t nout;
+    struct ep_desc *out; size_t nout;  /* low.gain that declare left NaN (a look finds it) is set here: what streams from it declares again */
     struct ep_signal *const *look; size_t nlook;  /* outputs of the look, in its declare's order */
     const char *repeat;
     bool reference;                    /* this run is itself the one that relative_to names */

@@ -4,7 +4,7 @@
 # usage: scripts/deb.sh BUILD
 set -eu
 build=$1
-opened=(libopenblas0 liblapacke) # pipeline/numerics/blas_load.c
+opened=(libopenblas0 liblapacke libfftw3-double3) # pipeline/numerics/library.h
 
 for tool in dpkg-deb dpkg-query ldd strip; do
     command -v "$tool" >/dev/null || { echo "deb: $tool is missing" >&2; exit 1; }

@@ -104,6 +104,7 @@ static void make_model(struct ep_model *m, const struct par *p, const struct ep_
     m->nwindow = fit_windows(p, m->window);
     m->gain = in->gain;
     m->read_noise = in->read_noise;
+    m->low = in->low;
     m->axis = in->energy;
     m->bin = 1;
 }
@@ -147,6 +148,10 @@ static bool check_windows(struct ep_declare *d, const struct ep_desc *in)
         if (!(w[i][0] > 0))
             ep_declare_error(d, window_param(p), "the background needs energies above zero, the window begins at %g eV", w[i][0]);
         check_edges(d, in, w[i]);
+        double join = ep_axis_at(&in->energy, (double)in->low.end - 0.5);
+        if (in->low.end && w[i][0] < join + in->shift_max)
+            ep_declare_error(d, window_param(p), "the window begins at %g eV, but below %g eV the channels are those of the low loss, whose noise "
+                             "is another one: begin it above, or subtract before splice", w[i][0], join + in->shift_max);
     }
     if (n == 2 && w[1][0] < w[0][1])
         ep_declare_error(d, window_param(p), "the windows %g to %g and %g to %g eV overlap: channels would count twice", w[0][0], w[0][1],
@@ -159,7 +164,10 @@ static bool check_windows(struct ep_declare *d, const struct ep_desc *in)
 static void check_options(struct ep_declare *d, const struct ep_desc *in)
 {
     const struct par *p = d->par;
-    if (in->modelled)
+    if (in->deconvolved)
+        ep_declare_error(d, "input", "the input is deconvolved, so its channels share noise that a background fit does not know of: subtract "
+                                     "the background first and deconvolve the net with method: ratio, or fit with a stage that takes it");
+    else if (in->modelled)
         ep_declare_error(d, "input", "the input is already background-subtracted: fit both windows in one step, as in "
                                      "windows: [[480, 525], [600, 640]]");
     else if (in->gain == 0 && in->read_noise == 0)
@@ -250,6 +258,7 @@ static void declare(struct ep_declare *d)
     set_noise(net, p);
     struct ep_desc *b = ep_declare_like(d, "background", in, "Background");
     b->modelled = false;
+    b->low.end = 0;
     b->gain = b->read_noise = 0;        /* a model, no counts: their noise says nothing about it */
     b->noise = EP_NOISE_UNKNOWN;
     declare_maps(d, in, p->method, e_ref);

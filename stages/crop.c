@@ -64,6 +64,7 @@ static void declare(struct ep_declare *d)
         if (r.first < r.end) {
             o->energy.offset += o->energy.scale * (double)r.first;
             o->energy.size = r.end - r.first;
+            o->low.end = o->low.end > r.first ? o->low.end - r.first : 0;
         }
     }
     if (rows && in->nnav == 3)

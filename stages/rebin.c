@@ -66,6 +66,7 @@ static void declare_space(struct ep_declare *d, const struct ep_desc *in, struct
         return;
     }
     o->read_noise *= sqrt((double)(fy * fx));
+    o->low.read_noise *= sqrt((double)(fy * fx));
     d->regrid = (struct ep_regrid){ .on = true, .fy = fy, .fx = fx, .ny = ep_desc_ny(o), .nx = ep_desc_nx(o) };
     d->halo = (fy > fx ? fy : fx) - 1;
 }
@@ -84,6 +85,8 @@ static void declare(struct ep_declare *d)
     if (!bin_axis(&o->energy, (size_t)p->energy))
         ep_declare_error(d, "energy", "the axis has %zu channels, fewer than %lld", in->energy.size, (long long)p->energy);
     o->read_noise *= sqrt((double)p->energy);
+    o->low.read_noise *= sqrt((double)p->energy);
+    o->low.end = (o->low.end + (size_t)p->energy - 1) / (size_t)p->energy;
     size_t fy, fx;
     factors(p, &fy, &fx);
     if (fy > 1 || fx > 1) declare_space(d, in, o, fy, fx);

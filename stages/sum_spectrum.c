@@ -38,6 +38,7 @@ struct plan {
     size_t nch, ny, nx;
     double channel;                /* eV, signed */
     double gain, read_noise;
+    struct ep_low_noise low;
     bool mean;
     uint8_t *keep;                 /* [ny * nx], NULL: all */
 };
@@ -53,7 +54,9 @@ static void declare(struct ep_declare *d)
 {
     const struct par *p = d->par;
     const struct ep_desc *in = ep_declare_input(d, PORT_INPUT), *band = ep_declare_input(d, PORT_BAND);
-    if (in->modelled)
+    if (in->deconvolved)
+        ep_declare_error(d, "input", "the input is deconvolved, which is not linear: sum the counts first, and deconvolve the sum");
+    else if (in->modelled)
         ep_declare_error(d, "input", "the input is background-subtracted: sum raw counts instead (put sum_spectrum before background), "
                                      "so that one background is fitted to the sum");
     check_map(d, "mask", in, ep_declare_input(d, PORT_MASK));
@@ -72,6 +75,7 @@ static void declare(struct ep_declare *d)
     o->gain = in->gain;
     o->gain_estimated = in->gain_estimated;
     o->read_noise = in->read_noise;      /* of one pixel: finish() knows how many there are */
+    o->low = in->low;
     memcpy(o->frame, in->frame, sizeof o->frame);
     o->meta = in->meta;
     struct ep_desc *n = ep_declare_output(d, "pixels", EP_MAP);
@@ -117,6 +121,7 @@ static ep_status prepare(const struct ep_prepare *p, void **plan, struct ep_err 
     q->channel = in->energy.scale * ep_axis_unit_factor(&in->energy);
     q->gain = in->gain;
     q->read_noise = in->read_noise;
+    q->low = in->low;
     q->mean = par->statistic == MEAN;
     *plan = NULL;
     ep_status st = choose_pixels(q, p, e);
@@ -141,10 +146,11 @@ static void merge(const void *plan, void *left, const void *right)
 }
 
 /* Variance of a sum of counts. A sum at or below zero (dark-subtracted, no electrons) has at least one electron's. */
-static double variance(const struct plan *p, double sum, double n)
+static double variance(const struct plan *p, size_t ch, double sum, double n)
 {
-    double v = p->gain * sum + n * p->read_noise * p->read_noise;
-    return v > 0 ? v : p->gain * p->gain;
+    double gain = ch < p->low.end ? p->low.gain : p->gain, noise = ch < p->low.end ? p->low.read_noise : p->read_noise;
+    double v = gain * sum + n * noise * noise;
+    return v > 0 ? v : gain * gain;
 }
 
 static ep_status finish(const void *plan, void *accumulator, struct ep_signal **out, struct ep_err *e)
@@ -157,11 +163,12 @@ static ep_status finish(const void *plan, void *accumulator, struct ep_signal **
     for (size_t i = 0; s && i < p->nch; i++) {
         bool covered = ep_spectrum_covers(acc, i, p->nch);
         s->f64[i] = covered ? acc->sum[i] / by : (double)NAN;
-        if (s->sigma64) s->sigma64[i] = covered ? sqrt(variance(p, acc->sum[i], n)) / by : (double)NAN;
+        if (s->sigma64) s->sigma64[i] = covered ? sqrt(variance(p, i, acc->sum[i], n)) / by : (double)NAN;
     }
     if (s) {                             /* variance = gain*value + read_noise^2 of what came out */
         s->d.gain = p->gain / by;
         s->d.read_noise = p->read_noise * sqrt(n) / by;
+        s->d.low = (struct ep_low_noise){ p->low.end, p->low.gain / by, p->low.read_noise * sqrt(n) / by };
     }
     if (acc->n == 0) return ep_fail(e, EP_E_COMPUTE, "no pixel is left: all are masked, outside the band, or not finite");
     return EP_OK;

@@ -16,6 +16,7 @@ struct pixel {
     const struct ep_model *m;    /* NULL: plain counts */
     const double *theta, *cmat;
     double shift, gain, noise;   /* noise: variance of one channel of the carrying image */
+    struct { size_t end; double gain, noise; } low;  /* the same of the channels below `end` (of the carrying image) */
     struct ep_fit_set fit;
     struct ep_range fit_ch[EP_MAX_WINDOWS];  /* channels of the carrying image that hold fit channels */
     bool have_l, bad_l;
@@ -28,12 +29,19 @@ static struct pixel pixel_of(const struct ep_cell *c, size_t at)
     if (!p.m) {
         p.gain = c->d->gain;
         p.noise = c->d->read_noise * c->d->read_noise;
+        p.low.end = c->d->low.end;
+        p.low.gain = c->d->low.gain;
+        p.low.noise = c->d->low.read_noise * c->d->low.read_noise;
         return p;
     }
     p.theta = c->theta + at * EP_NTHETA;
     p.cmat = c->cmat + at * EP_NCMAT;
     p.gain = p.m->gain;
     p.noise = p.m->read_noise * p.m->read_noise * (double)p.m->bin;
+    const struct ep_low_noise *low = &p.m->low;
+    p.low.end = low->end > p.m->first ? (low->end - p.m->first + p.m->bin - 1) / p.m->bin : 0;
+    p.low.gain = low->gain;
+    p.low.noise = low->read_noise * low->read_noise * (double)p.m->bin;
     ep_model_channels(p.m, p.shift, &p.fit);
     for (size_t k = 0; k < p.fit.nw; k++) {
         size_t a = p.fit.w[k].first, b = p.fit.w[k].end, bin = p.m->bin;
@@ -123,7 +131,13 @@ static bool on_fit(const struct pixel *p, size_t ch)
 static double count_variance(const struct pixel *p, size_t ch, double net, double b, double j0, double j1)
 {
     if (p->m && on_fit(p, ch)) return ep_model_mean_variance(p->m, b, j0, j1, p->noise);
-    return p->gain * (net + b) + p->noise;
+    return ch < p->low.end ? p->low.gain * (net + b) + p->low.noise : p->gain * (net + b) + p->noise;
+}
+
+static double least_variance(const struct pixel *p, size_t ch, double b)
+{
+    if (!(b > 0)) b = 0;
+    return ch < p->low.end ? p->low.gain * b + p->low.noise : p->gain * b + p->noise;
 }
 
 struct term {                /* one functional */
@@ -190,7 +204,7 @@ static bool short_term(const struct pixel *p, const struct ep_functional *f, con
 {
     size_t n = f->ch.end - f->ch.first;
     double b[2] = { 0, 0 };
-    if (p->m && p->m->form == EP_MODEL_TWO_POWERS) return false;
+    if (f->ch.first < p->low.end || (p->m && p->m->form == EP_MODEL_TWO_POWERS)) return false;
     t->value = sum_floats(val, n);
     if (p->m && sums && p->shift == 0 && p->theta[1] >= sums->lo && p->theta[1] <= sums->hi) {
         double k[2];
@@ -227,7 +241,7 @@ static void long_term(struct pixel *p, const struct ep_functional *f, const floa
             t->q[0] += a * c.g0[k];
             t->q[1] += a * c.g1[k];
             t->d += a * a * v;
-            t->least += a * a * (p->gain * (c.b[k] > 0 ? c.b[k] : 0) + p->noise);
+            t->least += a * a * least_variance(p, f->ch.first + i + k, c.b[k]);
         }
     }
 }
@@ -244,9 +258,108 @@ static double shared(const struct ep_functional *fa, const struct ep_functional 
     return s;
 }
 
+/* ---- after deconvolution: the weights of functionals on the counts that went in (model.h) ---- */
+
+struct spread { double sum[EP_TRANSFER], m[EP_TRANSFER], z[EP_TRANSFER]; };   /* of a functional, by groups: sums of weights; what K makes of them */
+
+static double weight_at(const struct ep_functional *f, size_t ch)
+{
+    return ch < f->ch.first || ch >= f->ch.end ? 0 : f->weight ? f->weight[ch - f->ch.first] : 1;
+}
+
+static void spread_weights(const struct pixel *p, const struct ep_functional *f, struct spread *s)
+{
+    const struct ep_transfer *t = &p->m->transfer;
+    memset(s, 0, sizeof *s);
+    size_t last = 0, bin = p->m->bin;
+    for (size_t ch = f->ch.first; ch < f->ch.end; ch++)
+        for (size_t i = p->m->first + ch * bin; i < p->m->first + (ch + 1) * bin; i++) {
+            last = i / t->group;
+            s->sum[last] += weight_at(f, ch);
+        }
+    double by = p->m->form == EP_MODEL_COUNTS ? p->theta[1] : 1;
+    for (size_t h = 0; h <= last; h++)
+        for (size_t g = h; g <= last; g++) {
+            s->m[h] += by * s->sum[g] * t->k[g - h];
+            s->z[h] += by * by * s->sum[g] * t->zlp[g - h];
+        }
+}
+
+/* v of native channel i, whose counts may not be at hand: the edge's own are few beside the background's where they are not. */
+static double transfer_variance(const struct ep_cell *c, const struct pixel *p, const float *y, size_t i, double b, double j0, double j1)
+{
+    const struct ep_model *m = p->m;
+    if (m->form == EP_MODEL_COUNTS) return p->theta[0] * m->transfer.var[i / m->transfer.group];
+    size_t ch = i < m->first ? SIZE_MAX : (i - m->first) / m->bin;
+    double net = ch != SIZE_MAX && ch >= c->ch0 && ch < c->ch0 + c->nch ? (double)y[ch - c->ch0] / (double)m->bin : 0;
+    for (size_t k = 0; k < p->fit.nw; k++)
+        if (i >= p->fit.w[k].first && i < p->fit.w[k].end) return ep_model_fit_variance(m, b, j0, j1);
+    double v = i < m->low.end ? m->low.gain * (net + b) + m->low.read_noise * m->low.read_noise
+                              : m->gain * (net + b) + m->read_noise * m->read_noise;
+    return v > 0 ? v : 0;
+}
+
+/* Cov(a, b) = sum(w_a w_b v) and the terms of a background that was fitted before, over all channels up to the functionals' last. */
+static bool transfer_functionals(const struct ep_cell *c, struct pixel *p, const float *y, size_t nf, const struct ep_functional *f,
+                                 double *value, double *cov, struct term *t, struct spread *s)
+{
+    struct ep_model native = *p->m;
+    size_t end = 0;
+    for (size_t a = 0; a < nf; a++) {
+        spread_weights(p, &f[a], &s[a]);
+        if (f[a].ch.end > end) end = f[a].ch.end;
+        t[a] = (struct term){ .value = 0 };
+        for (size_t ch = f[a].ch.first; ch < f[a].ch.end; ch++) t[a].value += weight_at(&f[a], ch) * (double)y[ch - c->ch0];
+    }
+    memset(cov, 0, nf * nf * sizeof *cov);
+    end = native.first + end * native.bin;
+    native.first = 0;
+    native.bin = 1;
+    struct pixel q = *p;
+    q.m = &native;
+    struct carried x;
+    memset(&x, 0, sizeof x);
+    for (size_t i = 0; i < end; i += EP_MODEL_BLOCK) {
+        size_t len = least(end - i, EP_MODEL_BLOCK);
+        if (native.form != EP_MODEL_COUNTS) carried_block(&q, i, len, &x);
+        for (size_t k = 0; k < len; k++) {
+            size_t at = i + k, group = at / native.transfer.group;
+            double v = transfer_variance(c, p, y, at, x.b[k], x.j0[k], x.j1[k]);
+            for (size_t a = 0; a < nf; a++) {
+                size_t ch = at < p->m->first ? SIZE_MAX : (at - p->m->first) / p->m->bin;
+                double w = weight_at(&f[a], ch) + (at < native.transfer.zlp_end ? s[a].z[group] : s[a].m[group]);
+                t[a].d = w;
+                t[a].p[0] += w * x.j0[k];
+                t[a].p[1] += w * x.j1[k];
+                t[a].q[0] += w * x.g0[k];
+                t[a].q[1] += w * x.g1[k];
+            }
+            for (size_t a = 0; a < nf; a++)
+                for (size_t b = a; b < nf; b++) cov[a * nf + b] += t[a].d * t[b].d * v;
+        }
+    }
+    p->bad_l = q.bad_l;
+    bool ok = true;
+    for (size_t a = 0; a < nf; a++) {
+        value[a] = t[a].value;
+        for (size_t b = a; b < nf; b++) {
+            const double *m = p->cmat, *pa = t[a].p, *pb = t[b].p, *qa = t[a].q, *qb = t[b].q;
+            double *to = &cov[a * nf + b];
+            *to += pa[0] * (m[0] * pb[0] + m[1] * pb[1]) + pa[1] * (m[1] * pb[0] + m[2] * pb[1]);
+            *to -= qa[0] * pb[0] + qa[1] * pb[1] + pa[0] * qb[0] + pa[1] * qb[1];
+            if (a == b && *to < 0) *to = 0;
+            cov[b * nf + a] = *to;
+        }
+        ok = ok && isfinite(value[a]) && isfinite(cov[a * nf + a]);
+    }
+    return ok;
+}
+
 size_t ep_functionals_scratch(const struct ep_desc *d, size_t nf)
 {
-    return nf * (sizeof(struct term) + ep_desc_nch(d) * sizeof(double));
+    size_t each = ep_desc_nch(d) * sizeof(double);
+    if (d->deconvolved && each < sizeof(struct spread)) each = sizeof(struct spread);
+    return nf * (sizeof(struct term) + each);
 }
 
 /* A variance that is not positive (a window that holds dark-subtracted counts below zero) says nothing about the noise: then
@@ -259,7 +372,8 @@ static void keep_positive(const struct pixel *p, const struct ep_functional *f, 
     if (t->d > 0) return;
     double a2 = f->weight ? 0 : 1;
     for (size_t i = 0; f->weight && i < f->ch.end - f->ch.first; i++) a2 = fmax(a2, f->weight[i] * f->weight[i]);
-    t->d = a2 * p->gain * p->gain;
+    double gain = f->ch.first < p->low.end ? p->low.gain : p->gain;
+    t->d = a2 * gain * gain;
 }
 
 static double covariance(const struct pixel *p, const struct ep_functional *f, const struct term *t, size_t a, size_t b)
@@ -298,6 +412,14 @@ uint32_t ep_functionals_at(const struct ep_cell *c, size_t iy, size_t ix, size_t
     struct term *t = scratch;
     double *v = (double *)(t + nf);
     bool ok = !p.m || (isfinite(p.theta[0]) && isfinite(p.theta[1]) && isfinite(p.cmat[0] + p.cmat[1] + p.cmat[2]));
+    if (ok && p.m && p.m->transfer.group) {
+        ok = transfer_functionals(c, &p, y, nf, f, value, cov, t, (struct spread *)(void *)v) && !p.bad_l;
+        for (size_t a = 0; !ok && a < nf; a++) {
+            value[a] = (double)NAN;
+            for (size_t b = 0; b < nf; b++) cov[a * nf + b] = (double)NAN;
+        }
+        return ok ? 0 : (uint32_t)EP_FLAG_NOT_FINITE;
+    }
     for (size_t a = 0; a < nf && ok; a++) {
         const float *val = y + (f[a].ch.first - c->ch0);
         t[a].v = v;
@@ -323,6 +445,16 @@ void ep_channel_variances(const struct ep_cell *c, size_t iy, size_t ix, struct 
     struct carried s;
     memset(&s, 0, sizeof s);
     size_t n = ch.end - ch.first;
+    if (p.m && p.m->transfer.group) {       /* one by one; only single spectra need it */
+        for (size_t i = 0; i < n; i++) {
+            struct ep_functional f = { { ch.first + i, ch.first + i + 1 }, NULL };
+            struct term t;
+            struct spread w;
+            double value;
+            if (!transfer_functionals(c, &p, ep_cell_spectrum(c, iy, ix), 1, &f, &value, &var[i], &t, &w)) var[i] = (double)NAN;
+        }
+        return;
+    }
     for (size_t i = 0; i < n; i += EP_MODEL_BLOCK) {
         size_t len = least(n - i, EP_MODEL_BLOCK);
         if (p.m) carried_block(&p, ch.first + i, len, &s);
@@ -331,7 +463,7 @@ void ep_channel_variances(const struct ep_cell *c, size_t iy, size_t ix, struct 
             struct term t = { .p = { s.j0[k], s.j1[k] }, .q = { s.g0[k], s.g1[k] } };
             double y = (double)val[i + k];
             t.d = count_variance(&p, f.ch.first, y, s.b[k], s.j0[k], s.j1[k]);
-            t.least = p.gain * (s.b[k] > 0 ? s.b[k] : 0) + p.noise;
+            t.least = least_variance(&p, f.ch.first, s.b[k]);
             bool finite = isfinite(t.d) && isfinite(y);
             keep_positive(&p, &f, &t);
             var[i + k] = finite ? covariance(&p, &f, &t, 0, 0) : (double)NAN;

@@ -173,6 +173,10 @@ EP_CLONES void ep_model_sums(const double theta[2], const double *x, size_t n, d
 
 void ep_model_eval_at(const struct ep_model *m, const double theta[2], const double *x, size_t n, double *b)
 {
+    if (m->form == EP_MODEL_COUNTS) {
+        memset(b, 0, n * sizeof *b);
+        return;
+    }
     if (m->form != EP_MODEL_TWO_POWERS) {
         exp_block(theta[0], theta[1], x, n, b);
         return;
@@ -189,6 +193,10 @@ void ep_model_eval_at(const struct ep_model *m, const double theta[2], const dou
 void ep_model_eval(const struct ep_model *m, const double theta[2], double shift, size_t first, size_t n,
                    struct ep_model_values *v)
 {
+    if (m->form == EP_MODEL_COUNTS) {
+        memset(v, 0, sizeof *v);
+        return;
+    }
     ep_model_x(m, shift, first, n, v->x);
     if (m->form == EP_MODEL_TWO_POWERS) {
         exp_block(0, m->r[0], v->x, n, v->j0);

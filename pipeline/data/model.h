@@ -17,10 +17,23 @@
 #define EP_NCMAT 3    /* C00, C01, C11 */
 #define EP_MAX_WINDOWS 2
 
+/* Deconvolution subtracts what the electrons of lower losses predict, so their noise is shared by all higher channels:
+ * a functional a of the image has the weights w_j = a_j + sum_i a_i K(i - j) on the counts that went in. K is smooth, and the
+ * same for all pixels but for its strength: it is kept by groups of `group` native channels, K(i - j) being k[difference of their
+ * groups], or zlp[] of it where j is below zlp_end (the zero-loss peak, whose counts go in twice). */
+#define EP_TRANSFER 128
+struct ep_transfer {
+    size_t group;                     /* native channels per group; 0: no deconvolution */
+    size_t zlp_end;                   /* native channel */
+    double k[EP_TRANSFER], zlp[EP_TRANSFER];
+    double var[EP_TRANSFER];          /* variance of a channel's counts in each group, of a pixel of strength 1; EP_MODEL_COUNTS */
+};
+
 enum ep_model_form {
     EP_MODEL_POWER,        /* B = exp(theta0 - theta1 * ln(E/e_ref));   theta0 = ln(counts per channel at e_ref) */
     EP_MODEL_EXPONENTIAL,  /* B = exp(theta0 - theta1 * (E - e_ref)/e_ref) */
-    EP_MODEL_TWO_POWERS    /* B = theta0 (E/e_ref)^-r[0] + theta1 (E/e_ref)^-r[1] */
+    EP_MODEL_TWO_POWERS,   /* B = theta0 (E/e_ref)^-r[0] + theta1 (E/e_ref)^-r[1] */
+    EP_MODEL_COUNTS        /* B = 0: counts after deconvolution. theta0: their number, theta1: t/lambda, both over those of `var` and K */
 };
 enum ep_model_method { EP_FIT_ML, EP_FIT_TWO_AREA, EP_FIT_LOG_LS, EP_FIT_WLS, EP_FIT_ML_AVERAGED };
 
@@ -34,9 +47,11 @@ struct ep_model {
     double mean_theta[2];             /* EP_FIT_WLS: the mean spectrum's fit; weights are 1/v of it */
     double own_weight;                /* EP_FIT_ML_AVERAGED: share of the pixel itself in its neighbourhood */
     double gain, read_noise;          /* of one native channel */
+    struct ep_low_noise low;          /* of native channels */
     struct ep_axis axis;              /* native: the axis of the fit */
     size_t bin;                       /* channel i of the carrying image covers native first+i*bin .. +bin-1 */
     size_t first;
+    struct ep_transfer transfer;
 };
 
 /* A linear functional of one spectrum: sum over channels [first, end) of the carrying image, times weight

@@ -60,6 +60,9 @@ const char *ep_dtype_name(enum ep_dtype t);
 /* Whether the errors of neighbouring pixels are independent (design section 8). */
 enum ep_noise_kind { EP_NOISE_INDEPENDENT, EP_NOISE_CORRELATED, EP_NOISE_UNKNOWN };
 
+/* The noise of channels below `end`, where these were exposed otherwise than the rest (low and core loss joined); end 0: none. */
+struct ep_low_noise { size_t end; double gain, read_noise; };
+
 /* Description of a signal: all that can be known without its values. */
 struct ep_desc {
     char name[EP_NAME_LEN];       /* output name: "net", "lines.Ti_Ka" is "Ti_Ka" */
@@ -76,6 +79,7 @@ struct ep_desc {
     enum ep_noise_kind noise; double noise_px; /* correlation length in pixels */
     double gain;                  /* counts per electron: variance = gain*counts + read_noise^2 */
     double read_noise;            /* per channel of this signal, counts */
+    struct ep_low_noise low;      /* images and spectra: channels whose noise is another one */
     bool gain_estimated;
     double shift_max;             /* eV; > 0: each pixel carries a shift of its energy axis of at most this */
     bool quotient;                /* values are quotients of `numerator` and `denominator` of the same step, with `covariance`:
@@ -83,7 +87,8 @@ struct ep_desc {
     double placement_sigma;       /* nm: of the distance axis as a whole, from the registration of its scan; 0: none, or not known */
     bool shared;                  /* a part of the error is common to all pixels: `<name>_shared` of the same step has it, as one sigma whose
                                      sum over a region adds in squares to the sum of `sigma` in squares */
-    bool modelled;                /* a net image: carries a background model and its covariance (model.h) */
+    bool modelled;                /* carries a model of its noise: a net image that of its background, with its covariance (model.h) */
+    bool deconvolved;             /* `modelled` too: plural scattering is taken off, and what channels share of that noise is carried */
     char frame[EP_NAME_LEN];      /* named by the recipe; "" = that of its own scan */
     uint64_t frame_id;            /* while running: equal for signals of one frame, 0 = not known; not in files */
     struct ep_meta meta;

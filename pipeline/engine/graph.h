@@ -77,6 +77,7 @@ struct ep_node {
     size_t users;                      /* inputs of units not yet run that need out */
     struct ep_signal **loaded; size_t nloaded;   /* whole raw inputs, while prepared */
     void *plan; bool prepared;
+    bool noise_late;                   /* its outputs' noise became known when it was prepared: what streams from it declares again */
 };
 
 struct ep_selection {

@@ -1,6 +1,7 @@
 /* One node: inputs and outputs in memory, plan, result file. */
 #include "pipeline/engine/node_work.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,6 +100,7 @@ ep_status ep_node_prepare(struct ep_node *n, struct ep_prepare *p, struct ep_err
         p->look = n->look->out;
         p->nlook = n->look->decl.nout;
     }
+    for (size_t o = 0; o < n->decl.nout; o++) n->noise_late |= isnan(n->decl.out[o].low.gain);
     if (!st && n->stage->prepare) st = n->stage->prepare(p, &n->plan, e);
     if (!st) n->prepared = true;
     return st;

@@ -110,7 +110,8 @@ static bool new_noise(struct ep_graph *g, struct ep_item *item, const struct ep_
     }
     item->d = now;
     return was->gain != now->gain || was->read_noise != now->read_noise || was->gain_estimated != now->gain_estimated ||
-           was->placement_sigma != now->placement_sigma;
+           was->placement_sigma != now->placement_sigma ||
+           was->low.end != now->low.end || (now->low.end && (was->low.gain != now->low.gain || was->low.read_noise != now->low.read_noise));
 }
 
 /* In an array of its own, so that what uses the outputs sees that they have changed. */
@@ -153,7 +154,7 @@ static bool wire_node(struct ep_running *r, struct pass_build *b, struct ep_node
                     goto fail;
                 }
                 *in = (struct ep_pass_in){true, (size_t)k, src->out};
-                again |= new_noise(r->g, &n->item_store[p][i], &src->node->decl.out[src->out]);
+                again |= new_noise(r->g, &n->item_store[p][i], &src->node->decl.out[src->out]) || src->node->noise_late;
                 continue;
             }
             size_t k = 0;
@@ -176,6 +177,7 @@ static bool wire_node(struct ep_running *r, struct pass_build *b, struct ep_node
             again |= new_noise(r->g, &n->item_store[p][i], b->pass.source[k].d);
         }
     if (again && !declare_again(r, n, e)) goto fail;
+    n->noise_late |= again;
     return true;
 fail:
     free(pn->in);

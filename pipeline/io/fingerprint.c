@@ -52,6 +52,11 @@ static void add_desc(struct ep_str *t, const struct ep_item *it)
     add_text(t, "unit", d->unit);
     add_number(t, "gain", d->gain);
     add_number(t, "read_noise", d->read_noise);
+    if (d->low.end) {
+        add_number(t, "low_channels", (double)d->low.end);
+        add_number(t, "low_gain", d->low.gain);
+        add_number(t, "low_read_noise", d->low.read_noise);
+    }
     add_number(t, "gain_estimated", d->gain_estimated);
     add_number(t, "shift_max", d->shift_max);
     add_number(t, "noise", d->noise);
@@ -354,9 +359,11 @@ static void add_model(const struct ep_model *m, XXH3_state_t *x)
     const double v[] = {m->window[0][0], m->window[0][1], m->window[1][0], m->window[1][1], m->e_ref, m->r[0], m->r[1],
                         m->mean_theta[0], m->mean_theta[1], m->own_weight, m->gain, m->read_noise, m->axis.offset, m->axis.scale};
     for (size_t i = 0; i < sizeof v / sizeof *v; i++) ep_json_sep(&t), ep_json_num(&t, v[i]);
+    if (m->low.end) ep_str_addf(&t, ",%zu,%.17g,%.17g", m->low.end, m->low.gain, m->low.read_noise);
     ep_str_add(&t, "]}");
     XXH3_128bits_update(x, t.s, t.n + 1);
     ep_str_free(&t);
+    if (m->transfer.group) XXH3_128bits_update(x, &m->transfer, sizeof m->transfer);
 }
 
 static ep_status add_all(struct ep_file *f, const struct ep_item *it, unsigned nthreads, const struct ep_hashed *h,

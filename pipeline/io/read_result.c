@@ -27,6 +27,23 @@ static bool kind_of(hid_t g, enum ep_kind *kind)
     return false;
 }
 
+static bool count_attr(hid_t g, const char *name, size_t *n)
+{
+    double v = NAN;
+    number(g, name, &v);
+    if (!(v >= 0 && v <= 9e15 && v == floor(v))) return false;
+    *n = (size_t)v;
+    return true;
+}
+
+static void read_low_noise(hid_t g, struct ep_low_noise *low)
+{
+    if (!count_attr(g, "low_channels", &low->end)) return;
+    low->gain = NAN;
+    number(g, "low_gain", &low->gain);
+    number(g, "low_read_noise", &low->read_noise);
+}
+
 static void read_desc(hid_t g, struct ep_desc *d)
 {
     char noise[16] = "";
@@ -41,6 +58,8 @@ static void read_desc(hid_t g, struct ep_desc *d)
     number(g, "placement_sigma", &d->placement_sigma);
     number(g, "gain", &d->gain);
     number(g, "read_noise", &d->read_noise);
+    read_low_noise(g, &d->low);
+    ep_h5_attr_bool(g, "deconvolved", &d->deconvolved);
     number(g, "shift_max", &d->shift_max);
     ep_h5_attr_bool(g, "gain_estimated", &d->gain_estimated);
     ep_h5_attr_bool(g, "primary", &d->primary);
@@ -123,25 +142,30 @@ static int word_index(hid_t g, const char *name, const char *const *words, int n
     return -1;
 }
 
-static bool count_attr(hid_t g, const char *name, size_t *n)
+/* Every number of it is used as an index or in sums: damaged ones are refused. */
+static bool read_transfer(hid_t g, struct ep_transfer *t, size_t axis_size)
 {
-    double v = NAN;
-    number(g, name, &v);
-    if (!(v >= 0 && v <= 9e15 && v == floor(v))) return false;
-    *n = (size_t)v;
-    return true;
+    double *const part[] = {t->k, t->zlp, t->var};
+    static const char *const name[] = {"transfer", "transfer_zlp", "transfer_variance"};
+    if (!count_attr(g, "transfer_group", &t->group)) return true;
+    bool ok = t->group > 0 && axis_size <= EP_TRANSFER * t->group && count_attr(g, "transfer_zlp_end", &t->zlp_end);
+    for (size_t i = 0; ok && i < 3; i++) {
+        size_t n;
+        ok = ep_h5_attr_nums(g, name[i], part[i], EP_TRANSFER, &n) == EP_H5_OK && n == EP_TRANSFER;
+    }
+    return ok;
 }
 
 static bool read_model(hid_t group, struct ep_item *it, char *why)
 {
-    static const char *const forms[] = {"power", "exponential", "two_powers"};
+    static const char *const forms[] = {"power", "exponential", "two_powers", "counts"};
     static const char *const methods[] = {"ml", "two_area", "log_ls", "wls", "ml_averaged"};
     EP_AUTO_HID g = ep_h5_group(group, "covariance");
     if (g < 0) return true;
     struct ep_model *m = ep_xcalloc(1, sizeof *m);
     it->model = m;
     it->d.modelled = true;
-    int form = word_index(g, "form", forms, 3), method = word_index(g, "method", methods, 5);
+    int form = word_index(g, "form", forms, 4), method = word_index(g, "method", methods, 5);
     size_t n = 0, last;
     bool ok = form >= 0 && method >= 0;
     m->form = ok ? (enum ep_model_form)form : EP_MODEL_POWER;
@@ -161,6 +185,9 @@ static bool read_model(hid_t group, struct ep_item *it, char *why)
     number(g, "axis_scale", &m->axis.scale);
     ok = ok && count_attr(g, "axis_size", &m->axis.size) && count_attr(g, "bin", &m->bin) && count_attr(g, "first", &m->first);
     ok = ok && m->e_ref > 0 && isfinite(m->axis.offset) && isfinite(m->axis.scale) && m->axis.scale != 0 && m->bin > 0;
+    read_low_noise(g, &m->low);
+    ok = ok && read_transfer(g, &m->transfer, m->axis.size) && (m->form != EP_MODEL_COUNTS || m->transfer.group > 0);
+    ok = ok && (m->transfer.group > 0) == it->d.deconvolved;
     /* Channels of the image must lie on the native axis. */
     ok = ok && ep_mul_ok(m->bin, it->d.energy.size, &last) && last <= m->axis.size && m->first <= m->axis.size - last;
     if (!ok) snprintf(why, WHY, "its group covariance is damaged or of a newer eelpipe");

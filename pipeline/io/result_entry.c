@@ -63,6 +63,15 @@ static const char *noise_word(enum ep_noise_kind k)
     return k == EP_NOISE_INDEPENDENT ? "independent" : k == EP_NOISE_CORRELATED ? "correlated" : "unknown";
 }
 
+static void write_low_noise(struct ep_h5w *h, hid_t g, const struct ep_low_noise *low)
+{
+    if (!low->end)
+        return;
+    ep_h5w_i64(h, g, "low_channels", (int64_t)low->end);
+    ep_h5w_num(h, g, "low_gain", low->gain);
+    ep_h5w_num(h, g, "low_read_noise", low->read_noise);
+}
+
 /* What is known of a signal, as attributes of its group: the reader's side of struct ep_desc. */
 void ep_h5w_describe(struct ep_h5w *h, hid_t g, const struct ep_desc *d, const char *group_name)
 {
@@ -72,6 +81,9 @@ void ep_h5w_describe(struct ep_h5w *h, hid_t g, const struct ep_desc *d, const c
     ep_h5w_bool(h, g, "primary", d->primary);
     ep_h5w_num(h, g, "gain", d->gain);
     ep_h5w_num(h, g, "read_noise", d->read_noise);
+    write_low_noise(h, g, &d->low);
+    if (d->deconvolved)
+        ep_h5w_bool(h, g, "deconvolved", true);
     ep_h5w_bool(h, g, "gain_estimated", d->gain_estimated);
     if (d->quotient)
         ep_h5w_bool(h, g, "quotient", true);
@@ -217,20 +229,30 @@ static void write_covariance(struct ep_h5w *h, hid_t group, const struct ep_desc
                              const double *theta, const double *cmat)
 {
     static const char *const forms[] = {
-        [EP_MODEL_POWER] = "power", [EP_MODEL_EXPONENTIAL] = "exponential", [EP_MODEL_TWO_POWERS] = "two_powers"};
+        [EP_MODEL_POWER] = "power", [EP_MODEL_EXPONENTIAL] = "exponential", [EP_MODEL_TWO_POWERS] = "two_powers",
+        [EP_MODEL_COUNTS] = "counts"};
     static const char *const methods[] = {
         [EP_FIT_ML] = "ml", [EP_FIT_TWO_AREA] = "two_area", [EP_FIT_LOG_LS] = "log_ls", [EP_FIT_WLS] = "wls",
         [EP_FIT_ML_AVERAGED] = "ml_averaged"};
     hid_t g = ep_h5w_group(h, group, "covariance", "NXcollection");
     ep_h5w_text(h, g, "form", forms[m->form]);
     ep_h5w_text(h, g, "method", methods[m->method]);
-    ep_h5w_nums(h, g, "windows", &m->window[0][0], m->nwindow, 2);
+    if (m->nwindow)
+        ep_h5w_nums(h, g, "windows", &m->window[0][0], m->nwindow, 2);
     ep_h5w_num(h, g, "e_ref", m->e_ref);
     ep_h5w_nums(h, g, "r", m->r, 2, 0);
     ep_h5w_nums(h, g, "mean_theta", m->mean_theta, 2, 0);
     ep_h5w_num(h, g, "own_weight", m->own_weight);
     ep_h5w_num(h, g, "gain", m->gain);
     ep_h5w_num(h, g, "read_noise", m->read_noise);
+    write_low_noise(h, g, &m->low);
+    if (m->transfer.group) {
+        ep_h5w_i64(h, g, "transfer_group", (int64_t)m->transfer.group);
+        ep_h5w_i64(h, g, "transfer_zlp_end", (int64_t)m->transfer.zlp_end);
+        ep_h5w_nums(h, g, "transfer", m->transfer.k, EP_TRANSFER, 0);
+        ep_h5w_nums(h, g, "transfer_zlp", m->transfer.zlp, EP_TRANSFER, 0);
+        ep_h5w_nums(h, g, "transfer_variance", m->transfer.var, EP_TRANSFER, 0);
+    }
     ep_h5w_text(h, g, "axis_name", m->axis.name);
     ep_h5w_text(h, g, "axis_unit", m->axis.unit);
     ep_h5w_num(h, g, "axis_offset", m->axis.offset);

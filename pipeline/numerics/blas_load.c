@@ -7,41 +7,28 @@
  * elsewhere and missing here is an error of the linker. The pointers below are what a linker's table would hold.
  */
 #include <cblas.h>
-#include <dlfcn.h>
 #include <lapacke.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
+#include "pipeline/numerics/library.h"
 #include "pipeline/numerics/linalg.h"
 
 struct libraries { void *blas, *lapacke; };
-
-static void *load(const char *name, const char *package)
-{
-    void *lib = dlopen(name, RTLD_NOW | RTLD_GLOBAL);
-    if (lib) return lib;
-    fprintf(stderr, "eelpipe: %s: install the package %s\n", dlerror(), package);
-    _exit(1);
-}
 
 static struct libraries the_libraries;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void load_all(void)
 {
-    the_libraries.blas = load("libopenblas.so.0", "libopenblas0");
-    the_libraries.lapacke = load("liblapacke.so.3", "liblapacke");
+    the_libraries.blas = ep_library_load("libopenblas.so.0", "libopenblas0");
+    the_libraries.lapacke = ep_library_load("liblapacke.so.3", "liblapacke");
 }
 
 static void *find(int lapacke, const char *name)
 {
     pthread_once(&once, load_all);
-    void *f = dlsym(lapacke ? the_libraries.lapacke : the_libraries.blas, name);
-    if (f) return f;
-    fprintf(stderr, "eelpipe: OpenBLAS or LAPACKE has no function %s: another version is needed\n", name);
-    _exit(1);
+    return ep_library_find(lapacke ? the_libraries.lapacke : the_libraries.blas, "OpenBLAS or LAPACKE", name);
 }
 
 void ep_linalg_init(void)

@@ -1,0 +1,221 @@
+#include "stages/zero_loss.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include "pipeline/base/mem.h"
+
+static double channel_of(const struct ep_axis *a)
+{
+    return a->scale * ep_axis_unit_factor(a);
+}
+
+bool ep_zero_loss_check(struct ep_declare *d, const char *port, const struct ep_desc *in)
+{
+    const struct ep_zero_loss_par *p = d->par;
+    size_t before = d->diag->nerrors;
+    if (in->modelled)
+        ep_declare_error(d, port, "the spectra are %s: the counts that hold the zero-loss peak are needed",
+                         in->deconvolved ? "deconvolved already" : "background-subtracted");
+    if (!(in->energy.scale > 0)) ep_declare_error(d, port, "the energy axis runs downwards: its scale must be positive");
+    double lo = ep_axis_at(&in->energy, 0), hi = ep_axis_at(&in->energy, (double)in->energy.size - 1), reach = in->shift_max;
+    if (lo - reach >= p->zlp_window[1] || hi + reach <= p->zlp_window[0])
+        ep_declare_error(d, port ? port : "zlp_window", "the axis (%g to %g eV) does not reach zlp_window (%g to %g eV): there is no zero-loss "
+                         "peak on it; give the low loss, or join it with splice", lo, hi, p->zlp_window[0], p->zlp_window[1]);
+    else if (lo >= 0 && reach == 0 && p->zlp_window[0] < 0 && p->zlp_window[1] > 0)
+        ep_declare_error(d, port, "the axis begins at %g eV: half of the zero-loss peak is cut off", lo);
+    return d->diag->nerrors == before;
+}
+
+/* ---- one spectrum ---- */
+
+static struct ep_range search_range(const struct ep_zero_loss *z, const struct ep_axis *axis, double shift)
+{
+    return ep_axis_window(axis, z->window[0], z->window[1], shift, NULL);
+}
+
+/* The highest channel, or a flag. A peak at the border of where it was looked for is none. */
+static uint32_t highest(const struct ep_zero_loss *z, const struct ep_axis *axis, const float *y, double shift, size_t *top)
+{
+    struct ep_range r = search_range(z, axis, shift);
+    *top = r.first;
+    for (size_t i = r.first; i < r.end; i++) {
+        if (!isfinite(y[i])) return EP_FLAG_NOT_FINITE;
+        if (y[i] > y[*top]) *top = i;
+    }
+    bool none = r.end - r.first < 3 || *top == r.first || *top + 1 == r.end || !((double)y[*top] > 0);
+    return none ? EP_FLAG_NO_ZLP : 0;
+}
+
+struct ep_peak ep_zero_loss_find(const struct ep_zero_loss *z, const struct ep_axis *axis, const float *y, double shift)
+{
+    struct ep_peak k = { (double)NAN, (double)NAN, 0 };
+    size_t top;
+    k.flag = highest(z, axis, y, shift, &top);
+    if (k.flag) return k;
+    double channel = channel_of(axis), n = 0, m = 0, least = 2 * z->fwhm / channel;
+    size_t half = (size_t)z->half;
+    if ((double)top < least || (double)top + z->end / channel > (double)z->nch - 1) {
+        k.flag = EP_FLAG_OFF_AXIS;
+        return k;
+    }
+    size_t first = top < half ? 0 : top - half, end = top + half + 1 < z->nch ? top + half + 1 : z->nch;
+    for (size_t i = first; i < end; i++) {
+        n += (double)y[i];
+        m += (double)y[i] * ((double)i - (double)top);
+    }
+    if (!isfinite(n)) k.flag = EP_FLAG_NOT_FINITE;
+    else if (!(n >= 10 * z->gain)) k.flag = EP_FLAG_NO_ZLP;
+    if (k.flag) return k;
+    double off = m / n;                                  /* within the range but for negative counts */
+    k.at = (double)top + (fabs(off) <= z->half ? off : 0);
+    k.end = k.at + z->end / channel;
+    if (z->full > 0 && (double)y[top] >= z->full) k.flag = EP_FLAG_SATURATED;
+    return k;
+}
+
+/* ---- the look ---- */
+
+struct look { struct ep_zero_loss z; struct ep_axis axis; size_t item; };
+/* Starts as zeros. `before`, `after`: the fewest channels below and above the peak, plus one; sum[nch + i]: i channels above it. */
+struct acc { int64_t n; size_t before, after; double sum[]; };
+
+void ep_zero_loss_look_declare(struct ep_declare *d, const struct ep_desc *in)
+{
+    struct ep_desc *o = ep_declare_output(d, "mean", EP_SPECTRUM);
+    o->spectral = true;
+    o->energy = in->energy;
+    o->energy.offset = -in->energy.scale * (double)in->energy.size;
+    o->energy.size = 2 * in->energy.size;
+    snprintf(o->unit, sizeof o->unit, "counts");
+    snprintf(o->long_name, sizeof o->long_name, "Mean spectrum about its zero-loss peak");
+    struct ep_desc *n = ep_declare_output(d, "pixels", EP_MAP);
+    snprintf(n->long_name, sizeof n->long_name, "Pixels with a zero-loss peak");
+    d->acc = sizeof(struct acc) + 2 * in->energy.size * sizeof(double);
+}
+
+static void common(struct ep_zero_loss *z, const struct ep_zero_loss_par *par, const struct ep_desc *in)
+{
+    memcpy(z->window, par->zlp_window, sizeof z->window);
+    z->gain = in->gain;
+    z->nch = ep_desc_nch(in);
+    static const double full[] = { [EP_U8] = 255, [EP_U16] = 65535, [EP_I8] = 127, [EP_I16] = 32767, [EP_I32] = 0 };
+    z->full = in->dtype < sizeof full / sizeof *full ? full[in->dtype] : 0;
+}
+
+ep_status ep_zero_loss_look_prepare(const struct ep_prepare *p, const struct ep_desc *in, size_t item, void **plan, struct ep_err *e)
+{
+    (void)e;
+    struct look *l = ep_xcalloc(1, sizeof *l);
+    common(&l->z, p->par, in);
+    l->axis = in->energy;
+    l->item = item;
+    *plan = l;
+    return EP_OK;
+}
+
+ep_status ep_zero_loss_look_add(const struct ep_apply *a, void *accumulator, struct ep_err *e)
+{
+    (void)e;
+    const struct look *l = a->plan;
+    const struct ep_cell *in = &a->in[l->item];
+    struct acc *acc = accumulator;
+    size_t nch = l->z.nch;
+    for (size_t y = a->area.y0; y < a->area.y0 + a->area.ny; y++)
+        for (size_t x = a->area.x0; x < a->area.x0 + a->area.nx; x++) {
+            size_t at = ep_in_at(in, y, x), top;
+            if (ep_fatal(in->flag[at])) continue;
+            const float *v = ep_cell_spectrum(in, ep_in_y(in, y), ep_in_x(in, x));
+            float test = 0;
+            for (size_t i = 0; i < nch; i++) test += 0 * v[i];
+            if (test != 0 || highest(&l->z, &l->axis, v, ep_shift_at(in, at), &top)) continue;
+            if (acc->n == 0 || top + 1 < acc->before) acc->before = top + 1;
+            if (acc->n == 0 || nch - top < acc->after) acc->after = nch - top;
+            acc->n++;
+            double *to = acc->sum + (nch - top);
+            for (size_t i = 0; i < nch; i++) to[i] += (double)v[i];
+        }
+    return EP_OK;
+}
+
+void ep_zero_loss_look_merge(const void *plan, void *left, const void *right)
+{
+    const struct look *l = plan;
+    struct acc *to = left;
+    const struct acc *from = right;
+    if (from->n == 0) return;
+    if (to->n == 0 || from->before < to->before) to->before = from->before;
+    if (to->n == 0 || from->after < to->after) to->after = from->after;
+    to->n += from->n;
+    for (size_t i = 0; i < 2 * l->z.nch; i++) to->sum[i] += from->sum[i];
+}
+
+ep_status ep_zero_loss_look_finish(const void *plan, void *accumulator, struct ep_signal **out, struct ep_err *e)
+{
+    const struct look *l = plan;
+    const struct acc *acc = accumulator;
+    size_t nch = l->z.nch;
+    if (acc->n == 0)
+        return ep_fail(e, EP_E_COMPUTE, "no pixel has a zero-loss peak between %g and %g eV: is this the low loss? else set zlp_window", l->z.window[0],
+                       l->z.window[1]);
+    if (out[EP_ZERO_LOSS_PIXELS]) out[EP_ZERO_LOSS_PIXELS]->f32[0] = (float)acc->n;
+    struct ep_signal *s = out[EP_ZERO_LOSS_MEAN];
+    for (size_t i = 0; s && i < 2 * nch; i++) {
+        bool covered = i + acc->before > nch && i < nch + acc->after;
+        s->f64[i] = covered ? acc->sum[i] / (double)acc->n : (double)NAN;
+    }
+    return EP_OK;
+}
+
+/* ---- where the peak of the mean ends ---- */
+
+static double half_width(const double *m, size_t top, size_t end, int step)
+{
+    size_t i = top;
+    while (i > 0 && i + 1 < end && m[i] > m[top] / 2) i = (size_t)((long)i + step);
+    double last = m[(size_t)((long)i - step)];
+    double part = last > m[i] ? (last - m[top] / 2) / (last - m[i]) : 1;
+    return fabs((double)i - (double)top) - 1 + part;
+}
+
+/* The lowest mean of `width` channels between the zero-loss peak (at `zero`; its feet may still be higher than any loss) and the
+ * losses: the feet fall faster than 1/E, so counts times E are highest where the losses are. */
+static size_t valley(const double *m, size_t zero, size_t from, size_t end, size_t width)
+{
+    size_t top = from, best = from;
+    double most = -INFINITY, least = INFINITY;
+    for (size_t i = from; i + width <= end; i++) {
+        double s = 0;
+        for (size_t k = 0; k < width; k++) s += m[i + k];
+        s *= (double)(i - zero);
+        if (s > most) most = s, top = i;
+    }
+    for (size_t i = from; i <= top; i++) {
+        double s = 0;
+        for (size_t k = 0; k < width; k++) s += m[i + k];
+        if (s < least) least = s, best = i + width / 2;
+    }
+    return best;
+}
+
+ep_status ep_zero_loss_new(struct ep_zero_loss *z, const struct ep_zero_loss_par *par, const struct ep_desc *in,
+                           const struct ep_signal *mean, struct ep_err *e)
+{
+    common(z, par, in);
+    const double *m = mean->f64;
+    size_t first = z->nch, end = z->nch;
+    double channel = channel_of(&in->energy);
+    while (first > 0 && isfinite(m[first - 1])) first--;
+    while (end < 2 * z->nch && isfinite(m[end])) end++;
+    double up = half_width(m + first, z->nch - first, end - first, 1), down = half_width(m + first, z->nch - first, end - first, -1);
+    z->fwhm = (up + down) * channel;
+    z->half = fmax(1, rint(up + down));
+    z->end = par->zlp_end;
+    if (!isnan(z->end)) return EP_OK;
+    size_t from = z->nch + (size_t)ceil(2 * (up + down)), width = (size_t)fmax(1, rint(0.5 / channel));
+    size_t far = from + (size_t)(50 / channel);
+    if (far > end) far = end;
+    if (from + 4 * width > far)
+        return ep_fail(e, EP_E_COMPUTE, "the axis ends too near to the zero-loss peak (%g eV wide) to see where it ends: set zlp_end", z->fwhm);
+    z->end = ((double)valley(m, z->nch, from, far, width) - (double)z->nch) * channel;
+    return EP_OK;
+}

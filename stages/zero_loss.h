@@ -1,0 +1,43 @@
+/* The zero-loss peak of low-loss spectra, for the stages that divide elastic from inelastic electrons. The mean spectrum of the image,
+ * every pixel moved by whole channels until its peak lies at the same place (a look), says where the peak ends; each pixel is then
+ * divided at that distance from its own peak.
+ */
+#ifndef EP_STAGES_ZERO_LOSS_H
+#define EP_STAGES_ZERO_LOSS_H
+#include "stages/pixels.h"
+
+/* The parameter struct of such a stage begins with this. */
+struct ep_zero_loss_par { double zlp_window[2], zlp_end; };
+#define EP_ZERO_LOSS_PARAMS                                                                                                              \
+    { .name = "zlp_window", .type = EP_P_WINDOW, .offset = offsetof(struct ep_zero_loss_par, zlp_window), .unit = "eV", .def = "[-20, 20]", \
+      .doc = "Where the highest channel is taken for the zero-loss peak; an aligned pixel's own energies count." },                      \
+    { .name = "zlp_end", .type = EP_P_NUMBER, .offset = offsetof(struct ep_zero_loss_par, zlp_end), .unit = "eV", .min = 0.01, .max = 100,  \
+      .doc = "How far above its centre the zero-loss peak ends; left out, at the minimum between peak and losses of the mean spectrum." }
+
+/* Says what is wrong with a low-loss image, at port (NULL: input). False when there was something. */
+bool ep_zero_loss_check(struct ep_declare *d, const char *port, const struct ep_desc *in);
+
+/* ---- the look: the streamed item `item` of the stage holds the peak ---- */
+
+enum { EP_ZERO_LOSS_MEAN, EP_ZERO_LOSS_PIXELS };        /* its outputs: a spectrum whose channel nch is the peak; how many pixels */
+void ep_zero_loss_look_declare(struct ep_declare *d, const struct ep_desc *in);
+ep_status ep_zero_loss_look_prepare(const struct ep_prepare *p, const struct ep_desc *in, size_t item, void **plan, struct ep_err *e);
+ep_status ep_zero_loss_look_add(const struct ep_apply *a, void *acc, struct ep_err *e);
+void ep_zero_loss_look_merge(const void *plan, void *left, const void *right);
+ep_status ep_zero_loss_look_finish(const void *plan, void *acc, struct ep_signal **out, struct ep_err *e);
+
+/* ---- pixels ---- */
+
+struct ep_zero_loss {
+    double window[2], gain, full;   /* eV; counts per electron; what a saturated channel holds, or 0 */
+    double end, fwhm;               /* eV above the centre; of the mean's peak */
+    double half;                    /* channels on each side of the highest that its centre is taken of */
+    size_t nch;
+};
+/* From the look's mean spectrum; says what is wrong with it. */
+ep_status ep_zero_loss_new(struct ep_zero_loss *z, const struct ep_zero_loss_par *par, const struct ep_desc *in,
+                           const struct ep_signal *mean, struct ep_err *e);
+struct ep_peak { double at, end; uint32_t flag; };      /* fractional channel of the centre; boundary: channel i covers i - 1/2 to i + 1/2 */
+/* The peak of a whole spectrum whose axis is shifted by `shift` eV. A fatal flag says why there is none. */
+struct ep_peak ep_zero_loss_find(const struct ep_zero_loss *z, const struct ep_axis *axis, const float *y, double shift);
+#endif
