@@ -124,33 +124,6 @@ static ep_status look_prepare(const struct ep_prepare *p, void **plan, struct ep
     return ep_zero_loss_look_prepare(p, p->in[0].v[0].d, 0, plan, e);
 }
 
-/* Counts beyond the axis over counts in its last fifth, from the mean: two areas give the exponent of A E^-r. */
-static ep_status find_tail(struct plan *q, const struct ep_signal *mean, struct ep_err *e)
-{
-    const double *m = mean->f64 + q->z.nch;      /* m[0]: the peak */
-    size_t end = 0;
-    while (end < q->z.nch && isfinite(m[end])) end++;
-    double channel = ep_axis_at(&q->axis, 1) - ep_axis_at(&q->axis, 0);
-    size_t first = end - end / 5, mid = (first + end) / 2;
-    double x1 = ((double)first - 0.5) * channel, x3 = ((double)mid - 0.5) * channel, x2 = ((double)end - 0.5) * channel, a = 0, b = 0;
-    if (end < 20 || x1 < q->z.end)
-        return ep_fail(e, EP_E_COMPUTE, "the axis ends %g eV above the zero-loss peak, too near to continue the losses: use tail: none", x2);
-    for (size_t i = first; i < mid; i++) a += m[i];
-    for (size_t i = mid; i < end; i++) b += m[i];
-    /* a/b = (x1^k - x3^k)/(x3^k - x2^k), k = 1 - r: falls with k; halved until found */
-    double lo = -30, hi = -0.5;
-    for (int i = 0; i < 60; i++) {
-        double k = (lo + hi) / 2, want = (pow(x1 / x3, k) - 1) / (1 - pow(x2 / x3, k));
-        if (want > a / b) lo = k;
-        else hi = k;
-    }
-    if (!(a > 0) || !(b > 0) || hi > -0.5 - 1e-6)
-        return ep_fail(e, EP_E_COMPUTE, "between %g and %g eV the losses fall too slowly to be continued beyond the axis: use tail: none", x1, x2);
-    q->tail = 1 / (pow(x1 / x2, lo) - 1);
-    q->tail_first = end - first;                 /* channels; counted from the axis's end */
-    return EP_OK;
-}
-
 static ep_status prepare(const struct ep_prepare *p, void **plan, struct ep_err *e)
 {
     const struct par *par = p->par;
@@ -164,8 +137,10 @@ static ep_status prepare(const struct ep_prepare *p, void **plan, struct ep_err 
     q->out_t = q->lambda > 0 ? 1 : SIZE_MAX;
     q->out_zero = q->lambda > 0 ? 2 : 1;
     ep_status st = ep_zero_loss_new(&q->z, &par->zlp, in, p->look[EP_ZERO_LOSS_MEAN], e);
-    if (!st && par->tail == TAIL_POWER) st = find_tail(q, p->look[EP_ZERO_LOSS_MEAN], e);
-    q->tail_first = q->z.nch - q->tail_first;
+    double r;
+    size_t last = 0;
+    if (!st && par->tail == TAIL_POWER) st = ep_zero_loss_tail(&q->z, &q->axis, p->look[EP_ZERO_LOSS_MEAN], &r, &q->tail, &last, e);
+    q->tail_first = q->z.nch - last;
     if (st) free(q);
     else *plan = q;
     return st;

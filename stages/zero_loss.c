@@ -77,7 +77,7 @@ struct ep_peak ep_zero_loss_find(const struct ep_zero_loss *z, const struct ep_a
 
 struct look { struct ep_zero_loss z; struct ep_axis axis; size_t item; };
 /* Starts as zeros. `before`, `after`: the fewest channels below and above the peak, plus one; sum[nch + i]: i channels above it. */
-struct acc { int64_t n; size_t before, after; double sum[]; };
+struct acc { int64_t n; size_t before, after; double place, sum[]; };
 
 void ep_zero_loss_look_declare(struct ep_declare *d, const struct ep_desc *in)
 {
@@ -90,6 +90,8 @@ void ep_zero_loss_look_declare(struct ep_declare *d, const struct ep_desc *in)
     snprintf(o->long_name, sizeof o->long_name, "Mean spectrum about its zero-loss peak");
     struct ep_desc *n = ep_declare_output(d, "pixels", EP_MAP);
     snprintf(n->long_name, sizeof n->long_name, "Pixels with a zero-loss peak");
+    n = ep_declare_output(d, "place", EP_MAP);
+    snprintf(n->long_name, sizeof n->long_name, "Mean channel of the peak");
     d->acc = sizeof(struct acc) + 2 * in->energy.size * sizeof(double);
 }
 
@@ -131,6 +133,7 @@ ep_status ep_zero_loss_look_add(const struct ep_apply *a, void *accumulator, str
             if (acc->n == 0 || top + 1 < acc->before) acc->before = top + 1;
             if (acc->n == 0 || nch - top < acc->after) acc->after = nch - top;
             acc->n++;
+            acc->place += (double)top;
             double *to = acc->sum + (nch - top);
             for (size_t i = 0; i < nch; i++) to[i] += (double)v[i];
         }
@@ -146,6 +149,7 @@ void ep_zero_loss_look_merge(const void *plan, void *left, const void *right)
     if (to->n == 0 || from->before < to->before) to->before = from->before;
     if (to->n == 0 || from->after < to->after) to->after = from->after;
     to->n += from->n;
+    to->place += from->place;
     for (size_t i = 0; i < 2 * l->z.nch; i++) to->sum[i] += from->sum[i];
 }
 
@@ -158,6 +162,7 @@ ep_status ep_zero_loss_look_finish(const void *plan, void *accumulator, struct e
         return ep_fail(e, EP_E_COMPUTE, "no pixel has a zero-loss peak between %g and %g eV: is this the low loss? else set zlp_window", l->z.window[0],
                        l->z.window[1]);
     if (out[EP_ZERO_LOSS_PIXELS]) out[EP_ZERO_LOSS_PIXELS]->f32[0] = (float)acc->n;
+    if (out[EP_ZERO_LOSS_PLACE]) out[EP_ZERO_LOSS_PLACE]->f32[0] = (float)(acc->place / (double)acc->n);
     struct ep_signal *s = out[EP_ZERO_LOSS_MEAN];
     for (size_t i = 0; s && i < 2 * nch; i++) {
         bool covered = i + acc->before > nch && i < nch + acc->after;
@@ -217,5 +222,34 @@ ep_status ep_zero_loss_new(struct ep_zero_loss *z, const struct ep_zero_loss_par
     if (from + 4 * width > far)
         return ep_fail(e, EP_E_COMPUTE, "the axis ends too near to the zero-loss peak (%g eV wide) to see where it ends: set zlp_end", z->fwhm);
     z->end = ((double)valley(m, z->nch, from, far, width) - (double)z->nch) * channel;
+    return EP_OK;
+}
+
+ep_status ep_zero_loss_tail(const struct ep_zero_loss *z, const struct ep_axis *axis, const struct ep_signal *mean, double *r, double *beyond,
+                            size_t *last, struct ep_err *e)
+{
+    const double *m = mean->f64 + z->nch;        /* m[0]: the peak */
+    size_t end = 0;
+    while (end < z->nch && isfinite(m[end])) end++;
+    double channel = channel_of(axis), a = 0, b = 0;
+    size_t first = end - end / 5, mid = (first + end) / 2;
+    double x1 = ((double)first - 0.5) * channel, x3 = ((double)mid - 0.5) * channel, x2 = ((double)end - 0.5) * channel;
+    if (end < 20 || x1 < z->end)
+        return ep_fail(e, EP_E_COMPUTE, "the axis ends %g eV above the zero-loss peak, too near for the losses to be continued beyond it as a power "
+                       "law (tail)", x2);
+    for (size_t i = first; i < mid; i++) a += m[i];
+    for (size_t i = mid; i < end; i++) b += m[i];
+    /* a/b = (x1^k - x3^k)/(x3^k - x2^k), k = 1 - r: falls with k; halved until found */
+    double lo = -30, hi = -0.5;
+    for (int i = 0; i < 60; i++) {
+        double k = (lo + hi) / 2, want = (pow(x1 / x3, k) - 1) / (1 - pow(x2 / x3, k));
+        if (want > a / b) lo = k;
+        else hi = k;
+    }
+    if (!(a > 0) || !(b > 0) || hi > -0.5 - 1e-6)
+        return ep_fail(e, EP_E_COMPUTE, "between %g and %g eV the losses fall too slowly to be continued beyond the axis as a power law (tail)", x1, x2);
+    *r = 1 - lo;
+    *beyond = 1 / (pow(x1 / x2, lo) - 1);
+    *last = end - first;
     return EP_OK;
 }

@@ -19,7 +19,8 @@ bool ep_zero_loss_check(struct ep_declare *d, const char *port, const struct ep_
 
 /* ---- the look: the streamed item `item` of the stage holds the peak ---- */
 
-enum { EP_ZERO_LOSS_MEAN, EP_ZERO_LOSS_PIXELS };        /* its outputs: a spectrum whose channel nch is the peak; how many pixels */
+/* Its outputs: a spectrum whose channel nch is the peak; how many pixels; the mean channel of the peak. */
+enum { EP_ZERO_LOSS_MEAN, EP_ZERO_LOSS_PIXELS, EP_ZERO_LOSS_PLACE };
 void ep_zero_loss_look_declare(struct ep_declare *d, const struct ep_desc *in);
 ep_status ep_zero_loss_look_prepare(const struct ep_prepare *p, const struct ep_desc *in, size_t item, void **plan, struct ep_err *e);
 ep_status ep_zero_loss_look_add(const struct ep_apply *a, void *acc, struct ep_err *e);
@@ -37,6 +38,10 @@ struct ep_zero_loss {
 /* From the look's mean spectrum; says what is wrong with it. */
 ep_status ep_zero_loss_new(struct ep_zero_loss *z, const struct ep_zero_loss_par *par, const struct ep_desc *in,
                            const struct ep_signal *mean, struct ep_err *e);
+/* The exponent of A E^-r (E in eV above the peak) through the mean's last fifth, by two areas, and what lies beyond the axis over what lies
+ * there; *last: how many channels that are. */
+ep_status ep_zero_loss_tail(const struct ep_zero_loss *z, const struct ep_axis *axis, const struct ep_signal *mean, double *r, double *beyond,
+                            size_t *last, struct ep_err *e);
 struct ep_peak { double at, end; uint32_t flag; };      /* fractional channel of the centre; boundary: channel i covers i - 1/2 to i + 1/2 */
 /* The peak of a whole spectrum whose axis is shifted by `shift` eV. A fatal flag says why there is none. */
 struct ep_peak ep_zero_loss_find(const struct ep_zero_loss *z, const struct ep_axis *axis, const float *y, double shift);
