@@ -1,18 +1,9 @@
-/* The zero-loss peak to zero energy: a shift of each pixel's energy axis. Counts are not touched.
- *
- * The peak's place c is where the counts y, taken as spread evenly over their channels, have their centre of mass in
- * [c-h, c+h]:
- *     F(c) = integral of y (E - c) over [c-h, c+h] = 0,     dF/dc = -N + h (y(c-h) + y(c+h)),   N = integral of y,
- * with y per unit of energy. It is found by re-centring c + F/N, with Newton's step F/(-dF/dc) once that is safe. A change of one
- * channel's counts moves F by w_i (E_i - c), E_i being the centre of the part w_i of the channel that is inside, so that
- *     sigma(c) = sqrt(sum w_i^2 v_i (E_i - c)^2) / |N - h (y(c-h) + y(c+h))|.
- * Own derivation (implicit function theorem); all of it in channels here.
- */
+/* The zero-loss peak to zero energy: a shift of each pixel's energy axis (stages/centre.h). Counts are not touched. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "pipeline/base/mem.h"
-#include "stages/pixels.h"
+#include "stages/centre.h"
 
 enum { PORT_INPUT, PORT_LOW_LOSS };
 
@@ -138,33 +129,10 @@ static ep_status prepare(const struct ep_prepare *p, void **plan, struct ep_err 
 
 /* ---- the peak ----------------------------------------------------------------------------------------------- */
 
-struct peak { double at, sigma; uint32_t flag; };     /* in channels of the axis */
-
-/* N, F, var F and y(c-h) + y(c+h) of the counts within h of c. Channel i covers i +- 1/2. */
-struct moments { double n, f, var, ends; };
-
-static struct moments moments(const struct plan *p, const float *y, size_t ch0, double c)
-{
-    struct moments m = { 0, 0, 0, 0 };
-    double lo = c - p->h, hi = c + p->h;
-    size_t first = (size_t)floor(lo + 0.5), last = (size_t)floor(hi + 0.5);
-    m.ends = (double)y[first - ch0] + (double)y[last - ch0];
-    for (size_t i = first; i <= last; i++) {
-        double a = fmax((double)i - 0.5, lo), b = fmin((double)i + 0.5, hi);
-        if (!(b > a)) continue;
-        double w = b - a, t = (a + b) / 2 - c, n = (double)y[i - ch0];
-        double v = fmax(p->gain * n, 0) + p->read_noise * p->read_noise;
-        m.n += w * n;
-        m.f += w * n * t;
-        m.var += w * w * v * t * t;
-    }
-    return m;
-}
-
 /* y[i - ch0] is channel i of an axis of nch channels; only those that want() asked for are looked at. */
-static struct peak find_peak(const struct plan *p, const float *y, size_t ch0, struct ep_range search, size_t nch)
+static struct ep_centre find_peak(const struct plan *p, const float *y, size_t ch0, struct ep_range search, size_t nch)
 {
-    struct peak none = { (double)NAN, (double)NAN, EP_FLAG_NO_ZLP };
+    struct ep_centre none = { (double)NAN, (double)NAN, EP_FLAG_NO_ZLP };
     size_t top = search.first;
     for (size_t i = search.first; i < search.end; i++) {
         if (!isfinite(y[i - ch0])) {
@@ -174,23 +142,7 @@ static struct peak find_peak(const struct plan *p, const float *y, size_t ch0, s
         if (y[i - ch0] > y[top - ch0]) top = i;
     }
     if (search.end - search.first < 3 || top == search.first || top == search.end - 1) return none;
-    double c = (double)top;
-    struct moments m = { 0, 0, 0, 0 };
-    for (int k = 0; k < 50; k++) {
-        if (!(fabs(c - (double)top) <= p->h) || c - p->h < -0.5 || !(c + p->h < (double)nch - 0.5)) return none;
-        m = moments(p, y, ch0, c);
-        if (!isfinite(m.n)) {
-            none.flag = EP_FLAG_NOT_FINITE;
-            return none;
-        }
-        if (!(m.n >= 10 * p->gain)) return none;
-        double slope = m.n - p->h * m.ends, step = m.f / (slope > 0.25 * m.n ? slope : m.n);
-        c += step;
-        if (fabs(step) >= 1e-6) continue;
-        if (!(slope > 0)) return none;           /* no lower at h than around c: not a peak */
-        return (struct peak){ c, sqrt(m.var) / slope, 0 };
-    }
-    return none;
+    return ep_centre_find(y, ch0, nch, top, p->h, p->gain, p->read_noise);
 }
 
 /* ---- apply -------------------------------------------------------------------------------------------------- */
@@ -206,7 +158,7 @@ static void align_pixel(const struct ep_apply *a, const struct plan *p, size_t y
 {
     const struct ep_cell *src = &a->in[p->nin - 1];
     size_t out = y * a->area.nx + x, gy = a->area.y0 + y, gx = a->area.x0 + x, at = ep_in_at(src, gy, gx);
-    struct peak k = { (double)NAN, (double)NAN, 0 };
+    struct ep_centre k = { (double)NAN, (double)NAN, 0 };
     double before = ep_shift_at(src, at), shift = (double)NAN;
     if (!ep_fatal(a->flag[out])) {
         const float *v = ep_cell_spectrum(src, ep_in_y(src, gy), ep_in_x(src, gx));

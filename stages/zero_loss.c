@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "pipeline/base/mem.h"
+#include "stages/centre.h"
 
 static double channel_of(const struct ep_axis *a)
 {
@@ -52,22 +53,15 @@ struct ep_peak ep_zero_loss_find(const struct ep_zero_loss *z, const struct ep_a
     size_t top;
     k.flag = highest(z, axis, y, shift, &top);
     if (k.flag) return k;
-    double channel = channel_of(axis), n = 0, m = 0, least = 2 * z->fwhm / channel;
-    size_t half = (size_t)z->half;
+    double channel = channel_of(axis), least = 2 * z->fwhm / channel;
     if ((double)top < least || (double)top + z->end / channel > (double)z->nch - 1) {
         k.flag = EP_FLAG_OFF_AXIS;
         return k;
     }
-    size_t first = top < half ? 0 : top - half, end = top + half + 1 < z->nch ? top + half + 1 : z->nch;
-    for (size_t i = first; i < end; i++) {
-        n += (double)y[i];
-        m += (double)y[i] * ((double)i - (double)top);
-    }
-    if (!isfinite(n)) k.flag = EP_FLAG_NOT_FINITE;
-    else if (!(n >= 10 * z->gain)) k.flag = EP_FLAG_NO_ZLP;
+    struct ep_centre c = ep_centre_find(y, 0, z->nch, top, z->half, z->gain, 0);
+    k.flag = c.flag;
+    k.at = c.at;
     if (k.flag) return k;
-    double off = m / n;                                  /* within the range but for negative counts */
-    k.at = (double)top + (fabs(off) <= z->half ? off : 0);
     k.end = k.at + z->end / channel;
     if (z->full > 0 && (double)y[top] >= z->full) k.flag = EP_FLAG_SATURATED;
     return k;
@@ -213,7 +207,7 @@ ep_status ep_zero_loss_new(struct ep_zero_loss *z, const struct ep_zero_loss_par
     while (end < 2 * z->nch && isfinite(m[end])) end++;
     double up = half_width(m + first, z->nch - first, end - first, 1), down = half_width(m + first, z->nch - first, end - first, -1);
     z->fwhm = (up + down) * channel;
-    z->half = fmax(1, rint(up + down));
+    z->half = fmax(3, up + down);
     z->end = par->zlp_end;
     if (!isnan(z->end)) return EP_OK;
     size_t from = z->nch + (size_t)ceil(2 * (up + down)), width = (size_t)fmax(1, rint(0.5 / channel));

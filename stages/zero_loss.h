@@ -32,7 +32,7 @@ ep_status ep_zero_loss_look_finish(const void *plan, void *acc, struct ep_signal
 struct ep_zero_loss {
     double window[2], gain, full;   /* eV; counts per electron; what a saturated channel holds, or 0 */
     double end, fwhm;               /* eV above the centre; of the mean's peak */
-    double half;                    /* channels on each side of the highest that its centre is taken of */
+    double half;                    /* channels on each side of it that its centre is taken of */
     size_t nch;
 };
 /* From the look's mean spectrum; says what is wrong with it. */
