@@ -132,7 +132,7 @@ static ep_status prepare(const struct ep_prepare *p, void **plan, struct ep_err 
 /* y[i - ch0] is channel i of an axis of nch channels; only those that want() asked for are looked at. */
 static struct ep_centre find_peak(const struct plan *p, const float *y, size_t ch0, struct ep_range search, size_t nch)
 {
-    struct ep_centre none = { (double)NAN, (double)NAN, EP_FLAG_NO_ZLP };
+    struct ep_centre none = { (double)NAN, (double)NAN, (double)NAN, EP_FLAG_NO_ZLP };
     size_t top = search.first;
     for (size_t i = search.first; i < search.end; i++) {
         if (!isfinite(y[i - ch0])) {
@@ -158,7 +158,7 @@ static void align_pixel(const struct ep_apply *a, const struct plan *p, size_t y
 {
     const struct ep_cell *src = &a->in[p->nin - 1];
     size_t out = y * a->area.nx + x, gy = a->area.y0 + y, gx = a->area.x0 + x, at = ep_in_at(src, gy, gx);
-    struct ep_centre k = { (double)NAN, (double)NAN, 0 };
+    struct ep_centre k = { (double)NAN, (double)NAN, (double)NAN, 0 };
     double before = ep_shift_at(src, at), shift = (double)NAN;
     if (!ep_fatal(a->flag[out])) {
         const float *v = ep_cell_spectrum(src, ep_in_y(src, gy), ep_in_x(src, gx));

@@ -11,7 +11,7 @@
 #define EP_STAGES_CENTRE_H
 #include "stages/pixels.h"
 
-struct ep_centre { double at, sigma; uint32_t flag; };
+struct ep_centre { double at, sigma, slope; uint32_t flag; };     /* slope: -dF/dc */
 
 /* N, F, var F and y(c-h) + y(c+h) of the counts within h of c. Channel i covers i +- 1/2; y[i - ch0] is channel i. */
 struct ep_moments { double n, f, var, ends; };
@@ -37,7 +37,7 @@ static inline struct ep_moments ep_centre_moments(const float *y, size_t ch0, do
 /* From the highest channel `top` of an axis of nch channels; channels within 2 h of it are looked at. */
 static inline struct ep_centre ep_centre_find(const float *y, size_t ch0, size_t nch, size_t top, double h, double gain, double read_noise)
 {
-    struct ep_centre none = { (double)NAN, (double)NAN, EP_FLAG_NO_ZLP };
+    struct ep_centre none = { (double)NAN, (double)NAN, (double)NAN, EP_FLAG_NO_ZLP };
     double c = (double)top;
     for (int k = 0; k < 50; k++) {
         if (!(fabs(c - (double)top) <= h) || c - h < -0.5 || !(c + h < (double)nch - 0.5)) return none;
@@ -51,7 +51,7 @@ static inline struct ep_centre ep_centre_find(const float *y, size_t ch0, size_t
         c += step;
         if (fabs(step) >= 1e-6) continue;
         if (!(slope > 0)) return none;           /* no lower at h than around c: not a peak */
-        return (struct ep_centre){ c, sqrt(m.var) / slope, 0 };
+        return (struct ep_centre){ c, sqrt(m.var) / slope, slope, 0 };
     }
     return none;
 }

@@ -2,7 +2,7 @@
  *
  * In Fourier space a spectrum is J = Z exp(s), Z being the zero-loss peak and s single scattering over I0. Fourier-log gives Z ln(J/Z),
  * single scattering at the resolution of the measurement. With L = J - Z that is L - C, C = L - Z ln(1 + L/Z) being what plural
- * scattering adds; it is C alone that is computed in Fourier space and smoothed by a Gaussian H of the peak's own width. So
+ * scattering adds; it is C alone that is computed in Fourier space and smoothed by H, a low pass of the peak's own width. So
  *     single = counts above the peak - H C
  * holds for every frequency, also where Z is lost in noise: there the counts pass as they are, and their noise stays that of counts.
  * Fourier-ratio of a net core loss K: K - H K L/J.
@@ -55,7 +55,7 @@ struct plan {
     struct ep_fft *fft;
     double *h;                     /* [used] */
     bool gauss;                    /* `width`: h is what the result's resolution is */
-    double total, thick;           /* of the mean: counts, t/lambda */
+    double total, thick, net;      /* of the mean: counts, t/lambda; ratio: net counts */
     struct ep_model model;         /* log: of the result; ratio: its transfer */
     struct ep_desc d;
 };
@@ -119,7 +119,8 @@ static void declare(struct ep_declare *d)
 
 static void look_declare(struct ep_declare *d)
 {
-    ep_zero_loss_look_declare(d, source_of(d));
+    const struct ep_desc *source = source_of(d), *in = ep_declare_input(d, PORT_INPUT);
+    ep_zero_loss_look_declare(d, source, source == in ? NULL : in);
 }
 
 static size_t source_item(const struct ep_prepare *p)
@@ -130,7 +131,7 @@ static size_t source_item(const struct ep_prepare *p)
 static ep_status look_prepare(const struct ep_prepare *p, void **plan, struct ep_err *e)
 {
     size_t item = source_item(p);
-    return ep_zero_loss_look_prepare(p, p->in[item].v[0].d, item, plan, e);
+    return ep_zero_loss_look_prepare(p, p->in[item].v[0].d, item, item == PORT_INPUT ? NULL : p->in[PORT_INPUT].v[0].d, plan, e);
 }
 
 /* ---- transforms ----------------------------------------------------------------------------------------------- */
@@ -194,9 +195,12 @@ static struct ep_complex over(struct ep_complex a, struct ep_complex b)
     if (!(n > 0)) return (struct ep_complex){ 0, 0 };
     return (struct ep_complex){ (a.re * b.re + a.im * b.im) / n, (a.im * b.re - a.re * b.im) / n };
 }
+/* 0 of 0: a sum of counts with both signs (the highest frequency) may vanish exactly, and says nothing then. */
 static struct ep_complex logarithm(struct ep_complex a)
 {
-    return (struct ep_complex){ 0.5 * log(a.re * a.re + a.im * a.im), atan2(a.im, a.re) };
+    double n = a.re * a.re + a.im * a.im;
+    if (!(n > 0)) return (struct ep_complex){ 0, 0 };
+    return (struct ep_complex){ 0.5 * log(n), atan2(a.im, a.re) };
 }
 static struct ep_complex minus(struct ep_complex a, struct ep_complex b)
 {
@@ -250,6 +254,16 @@ static void group_variances(struct plan *q, const struct ep_desc *in, const doub
     t->var[last] *= (double)t->group / (double)rest;
 }
 
+/* var: net counts of a mean pixel's channel in each group, before deconvolution. */
+static void mean_net(struct plan *q, const double *net, struct ep_transfer *t)
+{
+    for (size_t i = 0; i < q->nch; i++) {
+        t->var[i / t->group] += net[i] / (double)t->group;
+        q->net += net[i];
+    }
+    for (size_t g = 0; g < EP_TRANSFER; g++) t->var[g] = fmax(t->var[g], 0);
+}
+
 static void make_transfer(struct plan *q, const struct ep_desc *in, const struct ep_prepare *p, struct room r)
 {
     const double *m = p->look[EP_ZERO_LOSS_MEAN]->f64;
@@ -273,7 +287,10 @@ static void make_transfer(struct plan *q, const struct ep_desc *in, const struct
     zero_above(q, r.c);
     ep_fft_inverse(q->fft, r.c, r.t);
     by_groups(q, r.t, t->group, t->k);
-    if (q->ratio) return;
+    if (q->ratio) {
+        mean_net(q, p->look[EP_ZERO_LOSS_BESIDE]->f64, t);
+        return;
+    }
     for (size_t i = 0; i < q->used; i++) {
         struct ep_complex k = minus(logarithm(over(r.j[i], r.z[i])), over(minus(r.j[i], r.z[i]), r.j[i]));
         r.c[i] = (struct ep_complex){ q->h[i] * k.re, q->h[i] * k.im };
@@ -286,12 +303,14 @@ static void make_transfer(struct plan *q, const struct ep_desc *in, const struct
     group_variances(q, in, m, place, t);
 }
 
+/* The transform of a Gaussian peak of this width is exp(-x). H is exp(-x), too, where it is what the result's resolution shall be; to smooth,
+ * exp(-x^2/4): that is 1 as long as the peak is strong, so that slopes are not moved, and falls before it is lost in noise. */
 static void make_smoothing(struct plan *q, double fwhm)
 {
     double s = fwhm / q->channel / (2 * sqrt(2 * log(2)));
     for (q->used = 0; q->used < q->n / 2 + 1; q->used++) {
-        double v = 2 * M_PI * s * (double)q->used / (double)q->n;
-        q->h[q->used] = exp(-0.5 * v * v);
+        double v = 2 * M_PI * s * (double)q->used / (double)q->n, x = 0.5 * v * v;
+        q->h[q->used] = exp(q->gauss ? -x : -x * x / 4);
         if (q->h[q->used] < 1e-8) break;
     }
 }
@@ -436,8 +455,16 @@ static void one_pixel(const struct ep_apply *a, const struct plan *p, const stru
     if (ep_fatal(*flag)) return;
     if (p->ratio) {
         split(p, r->t, k.end, r);
-        if (!load(p, v, &p->core_tail, r->t)) *flag |= EP_FLAG_NOT_FINITE;
-        else ratio_pixel(p, v, &k, zero, r);
+        if (!load(p, v, &p->core_tail, r->t)) {
+            *flag |= EP_FLAG_NOT_FINITE;
+            return;
+        }
+        const double *theta = in->theta + ep_in_at(in, gy, gx) * EP_NTHETA;
+        memcpy(a->theta + out * EP_NTHETA, theta, EP_NTHETA * sizeof *theta);
+        double net = 0;
+        for (size_t i = 0; i < p->nch; i++) net += r->t[i];
+        if (in->model->method != EP_FIT_ML_AVERAGED) a->theta[out * EP_NTHETA + 2] = p->net > 0 && net > 0 ? net / p->net : 0;
+        ratio_pixel(p, v, &k, zero, r);
         return;
     }
     log_pixel(p, v, &k, zero, r);
@@ -472,6 +499,7 @@ static ep_status apply(const struct ep_apply *a, struct ep_err *e)
         *r.model = *in->model;
         r.model->transfer = p->model.transfer;
         o->model = r.model;
+        o->theta = a->theta;
     } else {
         o->model = &p->model;
         o->theta = a->theta;
@@ -487,7 +515,7 @@ static ep_status apply(const struct ep_apply *a, struct ep_err *e)
                 continue;
             }
             ep_fill_nan(o, y, x);
-            for (size_t i = 0; !p->ratio && i < EP_NTHETA; i++) a->theta[(y * a->area.nx + x) * EP_NTHETA + i] = (double)NAN;
+            for (size_t i = 0; i < EP_NTHETA; i++) a->theta[(y * a->area.nx + x) * EP_NTHETA + i] = (double)NAN;
         }
     return EP_OK;
 }
@@ -505,7 +533,7 @@ const struct ep_stage ep_stage_deconvolve = {
     .reference = "D. W. Johnson, J. C. H. Spence, J. Phys. D 7 (1974) 771; R. F. Egerton, Electron Energy-Loss Spectroscopy in the Electron "
                  "Microscope, 3rd ed. (Springer, 2011), section 4.3; the smoothing and the noise: own derivation, docs/stages/deconvolve.md.",
     .method = "Fourier-log: the logarithm of the spectrum over its zero-loss peak, cut where the mean spectrum of the image (a look) has its "
-              "minimum, gives single scattering. What plural scattering had added is computed, smoothed by a Gaussian as wide as the zero-loss "
+              "minimum, gives single scattering. What plural scattering had added is computed, smoothed over the width of the zero-loss "
               "peak, and subtracted from the counts: their resolution and the noise of single channels stay as they were. Fourier-ratio does "
               "the same to the net counts of an edge with the low loss. Beyond the axis spectra go on as a power law, which ends "
               "softly on an axis at least twice as long. Each pixel is computed from its own counts alone; nothing is resampled, and shifts of "

@@ -1,8 +1,6 @@
 /* t/lambda from the low loss, and t where the mean free path is known.
  *
- * With I0 the counts of the zero-loss peak and L those of all losses, t/lambda = ln(1 + L/I0), and by the delta method
- *     var(t/lambda) = (var L + (L/I0)^2 var I0) / (I0 + L)^2.
- * L is what the axis holds plus a tail: beyond the axis the mean spectrum is continued as a power law, so that a pixel's tail is a
+ * t/lambda = ln(I/I0), I0 the counts of the zero-loss peak, I all counts, those of the axis and a tail: beyond the axis the mean spectrum is continued as a power law, so that a pixel's tail is a
  * fixed factor times its own counts in the last fifth of the axis.
  */
 #include <stdio.h>
@@ -116,12 +114,12 @@ static void declare(struct ep_declare *d)
 
 static void look_declare(struct ep_declare *d)
 {
-    ep_zero_loss_look_declare(d, ep_declare_input(d, 0));
+    ep_zero_loss_look_declare(d, ep_declare_input(d, 0), NULL);
 }
 
 static ep_status look_prepare(const struct ep_prepare *p, void **plan, struct ep_err *e)
 {
-    return ep_zero_loss_look_prepare(p, p->in[0].v[0].d, 0, plan, e);
+    return ep_zero_loss_look_prepare(p, p->in[0].v[0].d, 0, NULL, plan, e);
 }
 
 static ep_status prepare(const struct ep_prepare *p, void **plan, struct ep_err *e)
@@ -150,18 +148,10 @@ static ep_status prepare(const struct ep_prepare *p, void **plan, struct ep_err 
 
 struct amount { double n, var; };
 
-/* Counts and their variance from boundary `from` to boundary `to`; channel i covers i - 1/2 to i + 1/2. */
-static struct amount counts(const struct plan *p, const float *y, double from, double to)
+/* Share of channel i below boundary t. */
+static double share(size_t i, double t)
 {
-    struct amount s = { 0, 0 };
-    size_t first = from <= -0.5 ? 0 : (size_t)(from + 0.5), end = (size_t)fmin((double)p->z.nch, ceil(to + 0.5));
-    for (size_t i = first; i < end; i++) {
-        double w = fmin((double)i + 0.5, to) - fmax((double)i - 0.5, from);
-        double gain = i < p->d.low.end ? p->d.low.gain : p->d.gain, noise = i < p->d.low.end ? p->d.low.read_noise : p->d.read_noise;
-        s.n += w * (double)y[i];
-        s.var += w * w * (gain * (double)y[i] + noise * noise);
-    }
-    return s;
+    return fmin(fmax(t - ((double)i - 0.5), 0), 1);
 }
 
 static void measure(const struct plan *p, const float *y, double shift, struct amount *ratio, struct amount *zero, uint32_t *flag)
@@ -169,20 +159,27 @@ static void measure(const struct plan *p, const float *y, double shift, struct a
     struct ep_peak k = ep_zero_loss_find(&p->z, &p->axis, y, shift);
     *flag |= k.flag;
     if (ep_fatal(*flag)) return;
-    double last = (double)p->z.nch - 0.5;
-    *zero = counts(p, y, -0.5, p->mirror ? k.at : k.end);
-    if (p->mirror) *zero = (struct amount){ 2 * zero->n, 4 * zero->var };
-    struct amount all = counts(p, y, -0.5, last), far = counts(p, y, (double)p->tail_first - 0.5, last);
-    struct amount loss = { all.n - zero->n, all.var - zero->var };
-    if (p->mirror) loss.var = all.var;           /* own counts above the centre, and below it minus themselves twice over: all of them once */
-    loss.n += p->tail * far.n;
-    loss.var += (2 + p->tail) * p->tail * far.var;
-    if (!isfinite(all.n)) *flag |= EP_FLAG_NOT_FINITE;
-    else if (!(zero->n > 0) || !(zero->n + loss.n > 0)) *flag |= EP_FLAG_NO_COUNTS;
+    double end = p->mirror ? k.at : k.end, twice = p->mirror ? 2 : 1, total = 0;
+    *zero = *ratio = (struct amount){ 0, 0 };
+    for (size_t i = 0; i < p->z.nch; i++) {
+        total += (i < p->tail_first ? 1 : 1 + p->tail) * (double)y[i];
+        zero->n += twice * share(i, end) * (double)y[i];
+    }
+    if (!isfinite(total)) *flag |= EP_FLAG_NOT_FINITE;
+    else if (!(zero->n > 0) || !(total > 0)) *flag |= EP_FLAG_NO_COUNTS;
     if (ep_fatal(*flag)) return;
-    double total = zero->n + loss.n, q = loss.n / zero->n, var = loss.var + q * q * zero->var;
-    if (p->mirror) var += q * zero->var;         /* 2 q cov(below the centre twice, minus it once) */
-    *ratio = (struct amount){ log(total / zero->n), var / (total * total) };
+    ratio->n = log(total / zero->n);
+    /* d ln(total/zero) = sum (a_i/total - w_i/zero) dy_i; a count near the centre also moves it, and the boundary with it */
+    double edge = twice * (double)y[(size_t)(end + 0.5)] / k.slope;
+    for (size_t i = 0; i < p->z.nch; i++) {
+        bool low = i < p->d.low.end;
+        double gain = low ? p->d.low.gain : p->d.gain, noise = low ? p->d.low.read_noise : p->d.read_noise;
+        double v = fmax(gain * (double)y[i] + noise * noise, 0), off = (double)i - k.at;
+        double w = twice * share(i, end) + (fabs(off) <= p->z.half ? edge * off : 0), a = i < p->tail_first ? 1 : 1 + p->tail;
+        double g = a / total - w / zero->n;
+        zero->var += w * w * v;
+        ratio->var += g * g * v;
+    }
 }
 
 static ep_status apply(const struct ep_apply *a, struct ep_err *e)

@@ -49,7 +49,7 @@ static uint32_t highest(const struct ep_zero_loss *z, const struct ep_axis *axis
 
 struct ep_peak ep_zero_loss_find(const struct ep_zero_loss *z, const struct ep_axis *axis, const float *y, double shift)
 {
-    struct ep_peak k = { (double)NAN, (double)NAN, 0 };
+    struct ep_peak k = { (double)NAN, (double)NAN, (double)NAN, 0 };
     size_t top;
     k.flag = highest(z, axis, y, shift, &top);
     if (k.flag) return k;
@@ -61,6 +61,7 @@ struct ep_peak ep_zero_loss_find(const struct ep_zero_loss *z, const struct ep_a
     struct ep_centre c = ep_centre_find(y, 0, z->nch, top, z->half, z->gain, 0);
     k.flag = c.flag;
     k.at = c.at;
+    k.slope = c.slope;
     if (k.flag) return k;
     k.end = k.at + z->end / channel;
     if (z->full > 0 && (double)y[top] >= z->full) k.flag = EP_FLAG_SATURATED;
@@ -69,11 +70,12 @@ struct ep_peak ep_zero_loss_find(const struct ep_zero_loss *z, const struct ep_a
 
 /* ---- the look ---- */
 
-struct look { struct ep_zero_loss z; struct ep_axis axis; size_t item; };
-/* Starts as zeros. `before`, `after`: the fewest channels below and above the peak, plus one; sum[nch + i]: i channels above it. */
+struct look { struct ep_zero_loss z; struct ep_axis axis; size_t item, beside; };
+/* Starts as zeros. `before`, `after`: the fewest channels below and above the peak, plus one; sum[nch + i]: i channels above it;
+ * the sums of `beside` follow. */
 struct acc { int64_t n; size_t before, after; double place, sum[]; };
 
-void ep_zero_loss_look_declare(struct ep_declare *d, const struct ep_desc *in)
+void ep_zero_loss_look_declare(struct ep_declare *d, const struct ep_desc *in, const struct ep_desc *beside)
 {
     struct ep_desc *o = ep_declare_output(d, "mean", EP_SPECTRUM);
     o->spectral = true;
@@ -86,7 +88,13 @@ void ep_zero_loss_look_declare(struct ep_declare *d, const struct ep_desc *in)
     snprintf(n->long_name, sizeof n->long_name, "Pixels with a zero-loss peak");
     n = ep_declare_output(d, "place", EP_MAP);
     snprintf(n->long_name, sizeof n->long_name, "Mean channel of the peak");
-    d->acc = sizeof(struct acc) + 2 * in->energy.size * sizeof(double);
+    d->acc = sizeof(struct acc) + (2 * in->energy.size + (beside ? beside->energy.size : 0)) * sizeof(double);
+    if (!beside) return;
+    o = ep_declare_output(d, "beside", EP_SPECTRUM);
+    o->spectral = true;
+    o->energy = beside->energy;
+    snprintf(o->unit, sizeof o->unit, "counts");
+    snprintf(o->long_name, sizeof o->long_name, "Mean spectrum");
 }
 
 static void common(struct ep_zero_loss *z, const struct ep_zero_loss_par *par, const struct ep_desc *in)
@@ -98,15 +106,24 @@ static void common(struct ep_zero_loss *z, const struct ep_zero_loss_par *par, c
     z->full = in->dtype < sizeof full / sizeof *full ? full[in->dtype] : 0;
 }
 
-ep_status ep_zero_loss_look_prepare(const struct ep_prepare *p, const struct ep_desc *in, size_t item, void **plan, struct ep_err *e)
+ep_status ep_zero_loss_look_prepare(const struct ep_prepare *p, const struct ep_desc *in, size_t item, const struct ep_desc *beside,
+                                    void **plan, struct ep_err *e)
 {
     (void)e;
     struct look *l = ep_xcalloc(1, sizeof *l);
     common(&l->z, p->par, in);
     l->axis = in->energy;
     l->item = item;
+    l->beside = beside ? ep_desc_nch(beside) : 0;
     *plan = l;
     return EP_OK;
+}
+
+static bool all_finite(const float *v, size_t n)
+{
+    float test = 0;
+    for (size_t i = 0; i < n; i++) test += 0 * v[i];
+    return test == 0;
 }
 
 ep_status ep_zero_loss_look_add(const struct ep_apply *a, void *accumulator, struct ep_err *e)
@@ -121,15 +138,15 @@ ep_status ep_zero_loss_look_add(const struct ep_apply *a, void *accumulator, str
             size_t at = ep_in_at(in, y, x), top;
             if (ep_fatal(in->flag[at])) continue;
             const float *v = ep_cell_spectrum(in, ep_in_y(in, y), ep_in_x(in, x));
-            float test = 0;
-            for (size_t i = 0; i < nch; i++) test += 0 * v[i];
-            if (test != 0 || highest(&l->z, &l->axis, v, ep_shift_at(in, at), &top)) continue;
+            const float *w = l->beside ? ep_cell_spectrum(&a->in[0], ep_in_y(&a->in[0], y), ep_in_x(&a->in[0], x)) : NULL;
+            if (!all_finite(v, nch) || !all_finite(w, l->beside) || highest(&l->z, &l->axis, v, ep_shift_at(in, at), &top)) continue;
             if (acc->n == 0 || top + 1 < acc->before) acc->before = top + 1;
             if (acc->n == 0 || nch - top < acc->after) acc->after = nch - top;
             acc->n++;
             acc->place += (double)top;
             double *to = acc->sum + (nch - top);
             for (size_t i = 0; i < nch; i++) to[i] += (double)v[i];
+            for (size_t i = 0; i < l->beside; i++) acc->sum[2 * nch + i] += (double)w[i];
         }
     return EP_OK;
 }
@@ -144,7 +161,7 @@ void ep_zero_loss_look_merge(const void *plan, void *left, const void *right)
     if (to->n == 0 || from->after < to->after) to->after = from->after;
     to->n += from->n;
     to->place += from->place;
-    for (size_t i = 0; i < 2 * l->z.nch; i++) to->sum[i] += from->sum[i];
+    for (size_t i = 0; i < 2 * l->z.nch + l->beside; i++) to->sum[i] += from->sum[i];
 }
 
 ep_status ep_zero_loss_look_finish(const void *plan, void *accumulator, struct ep_signal **out, struct ep_err *e)
@@ -162,6 +179,7 @@ ep_status ep_zero_loss_look_finish(const void *plan, void *accumulator, struct e
         bool covered = i + acc->before > nch && i < nch + acc->after;
         s->f64[i] = covered ? acc->sum[i] / (double)acc->n : (double)NAN;
     }
+    for (size_t i = 0; i < l->beside && out[EP_ZERO_LOSS_BESIDE]; i++) out[EP_ZERO_LOSS_BESIDE]->f64[i] = acc->sum[2 * nch + i] / (double)acc->n;
     return EP_OK;
 }
 

@@ -17,12 +17,13 @@ struct ep_zero_loss_par { double zlp_window[2], zlp_end; };
 /* Says what is wrong with a low-loss image, at port (NULL: input). False when there was something. */
 bool ep_zero_loss_check(struct ep_declare *d, const char *port, const struct ep_desc *in);
 
-/* ---- the look: the streamed item `item` of the stage holds the peak ---- */
+/* ---- the look: the streamed item `item` of the stage holds the peak; `beside` (NULL: none), item 0 then, is averaged as it is ---- */
 
-/* Its outputs: a spectrum whose channel nch is the peak; how many pixels; the mean channel of the peak. */
-enum { EP_ZERO_LOSS_MEAN, EP_ZERO_LOSS_PIXELS, EP_ZERO_LOSS_PLACE };
-void ep_zero_loss_look_declare(struct ep_declare *d, const struct ep_desc *in);
-ep_status ep_zero_loss_look_prepare(const struct ep_prepare *p, const struct ep_desc *in, size_t item, void **plan, struct ep_err *e);
+/* Its outputs: a spectrum whose channel nch is the peak; how many pixels; the mean channel of the peak; the mean of `beside`. */
+enum { EP_ZERO_LOSS_MEAN, EP_ZERO_LOSS_PIXELS, EP_ZERO_LOSS_PLACE, EP_ZERO_LOSS_BESIDE };
+void ep_zero_loss_look_declare(struct ep_declare *d, const struct ep_desc *in, const struct ep_desc *beside);
+ep_status ep_zero_loss_look_prepare(const struct ep_prepare *p, const struct ep_desc *in, size_t item, const struct ep_desc *beside,
+                                    void **plan, struct ep_err *e);
 ep_status ep_zero_loss_look_add(const struct ep_apply *a, void *acc, struct ep_err *e);
 void ep_zero_loss_look_merge(const void *plan, void *left, const void *right);
 ep_status ep_zero_loss_look_finish(const void *plan, void *acc, struct ep_signal **out, struct ep_err *e);
@@ -42,7 +43,9 @@ ep_status ep_zero_loss_new(struct ep_zero_loss *z, const struct ep_zero_loss_par
  * there; *last: how many channels that are. */
 ep_status ep_zero_loss_tail(const struct ep_zero_loss *z, const struct ep_axis *axis, const struct ep_signal *mean, double *r, double *beyond,
                             size_t *last, struct ep_err *e);
-struct ep_peak { double at, end; uint32_t flag; };      /* fractional channel of the centre; boundary: channel i covers i - 1/2 to i + 1/2 */
+/* Fractional channel of the centre; boundary (channel i covers i - 1/2 to i + 1/2); a count more in channel i, within `half` of the centre,
+ * moves it by (i - at) / slope. */
+struct ep_peak { double at, end, slope; uint32_t flag; };
 /* The peak of a whole spectrum whose axis is shifted by `shift` eV. A fatal flag says why there is none. */
 struct ep_peak ep_zero_loss_find(const struct ep_zero_loss *z, const struct ep_axis *axis, const float *y, double shift);
 #endif

@@ -285,17 +285,16 @@ static void spread_weights(const struct pixel *p, const struct ep_functional *f,
         }
 }
 
-/* v of native channel i, whose counts may not be at hand: the edge's own are few beside the background's where they are not. */
-static double transfer_variance(const struct ep_cell *c, const struct pixel *p, const float *y, size_t i, double b, double j0, double j1)
+/* v of native channel i. The counts that went in are not there any more: the mean pixel's stand for them. */
+static double transfer_variance(const struct pixel *p, size_t i, double b, double j0, double j1)
 {
     const struct ep_model *m = p->m;
-    if (m->form == EP_MODEL_COUNTS) return p->theta[0] * m->transfer.var[i / m->transfer.group];
-    size_t ch = i < m->first ? SIZE_MAX : (i - m->first) / m->bin;
-    double net = ch != SIZE_MAX && ch >= c->ch0 && ch < c->ch0 + c->nch ? (double)y[ch - c->ch0] / (double)m->bin : 0;
+    double mean = m->transfer.var[i / m->transfer.group];
+    if (m->form == EP_MODEL_COUNTS) return p->theta[0] * mean;
     for (size_t k = 0; k < p->fit.nw; k++)
         if (i >= p->fit.w[k].first && i < p->fit.w[k].end) return ep_model_fit_variance(m, b, j0, j1);
-    double v = i < m->low.end ? m->low.gain * (net + b) + m->low.read_noise * m->low.read_noise
-                              : m->gain * (net + b) + m->read_noise * m->read_noise;
+    double n = b + (m->method == EP_FIT_ML_AVERAGED ? 1 : p->theta[2]) * mean;
+    double v = i < m->low.end ? m->low.gain * n + m->low.read_noise * m->low.read_noise : m->gain * n + m->read_noise * m->read_noise;
     return v > 0 ? v : 0;
 }
 
@@ -324,7 +323,7 @@ static bool transfer_functionals(const struct ep_cell *c, struct pixel *p, const
         if (native.form != EP_MODEL_COUNTS) carried_block(&q, i, len, &x);
         for (size_t k = 0; k < len; k++) {
             size_t at = i + k, group = at / native.transfer.group;
-            double v = transfer_variance(c, p, y, at, x.b[k], x.j0[k], x.j1[k]);
+            double v = transfer_variance(p, at, x.b[k], x.j0[k], x.j1[k]);
             for (size_t a = 0; a < nf; a++) {
                 size_t ch = at < p->m->first ? SIZE_MAX : (at - p->m->first) / p->m->bin;
                 double w = weight_at(&f[a], ch) + (at < native.transfer.zlp_end ? s[a].z[group] : s[a].m[group]);

@@ -26,7 +26,8 @@ struct ep_transfer {
     size_t group;                     /* native channels per group; 0: no deconvolution */
     size_t zlp_end;                   /* native channel */
     double k[EP_TRANSFER], zlp[EP_TRANSFER];
-    double var[EP_TRANSFER];          /* variance of a channel's counts in each group, of a pixel of strength 1; EP_MODEL_COUNTS */
+    double var[EP_TRANSFER];          /* of a channel in each group, mean pixel: variance of its counts (EP_MODEL_COUNTS), else net counts
+                                         before deconvolution, of which a pixel has theta2 times as many (EP_FIT_ML_AVERAGED: once) */
 };
 
 enum ep_model_form {
