@@ -29,7 +29,8 @@ static const struct ep_param params[] = {
     { .name = "width", .type = EP_P_NUMBER, .offset = offsetof(struct par, width), .unit = "eV", .min = 0.001, .max = 100,
       .doc = "Give the result the resolution of a Gaussian of this FWHM; left out, it keeps that of the measurement." },
     { .name = "tail_exponent", .type = EP_P_NUMBER, .offset = offsetof(struct par, tail_exponent), .min = 0.5, .max = 20,
-      .doc = "Beyond the axis spectra are continued as E^-tail_exponent; left out, that of the mean spectrum's last fifth (log), or 3 (ratio)." },
+      .doc = "Beyond the axis spectra are continued as E^-tail_exponent; left out, that of the mean spectrum's last fifth (log), or 3 (ratio, "
+             "and where that does not fall like a power)." },
     EP_PARAM_END
 };
 static const struct ep_port ports[] = {
@@ -346,8 +347,8 @@ static ep_status prepare(const struct ep_prepare *p, void **plan, struct ep_err 
     double r = !isnan(par->tail_exponent) ? par->tail_exponent : 3, place = (double)p->look[EP_ZERO_LOSS_PLACE]->f32[0];
     ep_status st = ep_zero_loss_new(&q->z, &par->zlp, source, mean, e);
     if (!st && isnan(par->tail_exponent) && !q->ratio) {
-        st = ep_zero_loss_tail(&q->z, &q->source, mean, &r, &beyond, &last, e);
-        if (st) ep_context(e, "set tail_exponent: ");
+        struct ep_err unused = { 0 };
+        if (ep_zero_loss_tail(&q->z, &q->source, mean, &r, &beyond, &last, &unused)) r = 3;
     }
     if (!st) st = ep_fft_new(q->n, &q->fft, e);
     if (!st) {

@@ -9,8 +9,8 @@
 #include "stages/zero_loss.h"
 
 enum { SPLIT_CUT, SPLIT_MIRROR };
-enum { TAIL_POWER, TAIL_NONE };
-static const char *const splits[] = { "cut", "mirror", NULL }, *const tails[] = { "power", "none", NULL };
+enum { TAIL_AUTO, TAIL_POWER, TAIL_NONE };
+static const char *const splits[] = { "cut", "mirror", NULL }, *const tails[] = { "auto", "power", "none", NULL };
 
 struct par { struct ep_zero_loss_par zlp; int split, tail; double mean_free_path, density, effective_z; };
 
@@ -19,8 +19,9 @@ static const struct ep_param params[] = {
     { .name = "zlp", .type = EP_P_WORD, .offset = offsetof(struct par, split), .def = "cut", .words = splits,
       .doc = "What counts as elastic: cut takes all counts below the end of the peak; mirror takes twice those below its centre, for a "
              "symmetric peak whose foot lies under the losses." },
-    { .name = "tail", .type = EP_P_WORD, .offset = offsetof(struct par, tail), .def = "power", .words = tails,
-      .doc = "Losses beyond the axis: power continues the mean spectrum as a power law; none leaves them out." },
+    { .name = "tail", .type = EP_P_WORD, .offset = offsetof(struct par, tail), .def = "auto", .words = tails,
+      .doc = "Losses beyond the axis: power continues the mean spectrum as a power law; none leaves them out; auto is power where the last "
+             "fifth of the mean spectrum falls like one, else none." },
     { .name = "mean_free_path", .type = EP_P_NUMBER, .offset = offsetof(struct par, mean_free_path), .unit = "nm", .min = 0.1, .max = 1e4,
       .doc = "Of all inelastic scattering into the aperture; then the thickness in nm comes out too." },
     { .name = "density", .type = EP_P_NUMBER, .offset = offsetof(struct par, density), .unit = "", .min = 0.05, .max = 25,
@@ -135,9 +136,17 @@ static ep_status prepare(const struct ep_prepare *p, void **plan, struct ep_err 
     q->out_t = q->lambda > 0 ? 1 : SIZE_MAX;
     q->out_zero = q->lambda > 0 ? 2 : 1;
     ep_status st = ep_zero_loss_new(&q->z, &par->zlp, in, p->look[EP_ZERO_LOSS_MEAN], e);
-    double r;
+    double r = 0;
     size_t last = 0;
-    if (!st && par->tail == TAIL_POWER) st = ep_zero_loss_tail(&q->z, &q->axis, p->look[EP_ZERO_LOSS_MEAN], &r, &q->tail, &last, e);
+    if (!st && par->tail != TAIL_NONE) {
+        struct ep_err unused = { 0 };
+        st = ep_zero_loss_tail(&q->z, &q->axis, p->look[EP_ZERO_LOSS_MEAN], &r, &q->tail, &last, par->tail == TAIL_AUTO ? &unused : e);
+        if (par->tail == TAIL_AUTO) st = EP_OK;
+    }
+    struct ep_desc *o = &p->out[OUT_RATIO];          /* what was added stands with the number */
+    size_t at = strlen(o->long_name);
+    if (q->tail > 0) snprintf(o->long_name + at, sizeof o->long_name - at, ", with a power-law tail E^-%.2f beyond the axis", r);
+    else snprintf(o->long_name + at, sizeof o->long_name - at, ", losses on the axis alone");
     q->tail_first = q->z.nch - last;
     if (st) free(q);
     else *plan = q;
