@@ -98,6 +98,12 @@ static size_t padded(size_t bytes)
     return (bytes + EP_FFT_ALIGN - 1) / EP_FFT_ALIGN * EP_FFT_ALIGN;
 }
 
+/* A transform is longer than either spectrum: 2 n floats hold copies of both. */
+static size_t scratch_bytes(size_t n)
+{
+    return EP_FFT_ALIGN + padded(n * sizeof(double)) + 3 * padded((n / 2 + 1) * sizeof(struct ep_complex)) + padded(sizeof(struct ep_model)) + 2 * n * sizeof(float);
+}
+
 static void declare(struct ep_declare *d)
 {
     const struct par *p = d->par;
@@ -115,7 +121,7 @@ static void declare(struct ep_declare *d)
     o->primary = true;
     o->modelled = o->deconvolved = true;
     size_t n = transform_size(in, source_of(d));
-    d->scratch = EP_FFT_ALIGN + padded(n * sizeof(double)) + 3 * padded((n / 2 + 1) * sizeof(struct ep_complex)) + padded(sizeof(struct ep_model));
+    d->scratch = scratch_bytes(n);
 }
 
 static void look_declare(struct ep_declare *d)
@@ -137,7 +143,7 @@ static ep_status look_prepare(const struct ep_prepare *p, void **plan, struct ep
 
 /* ---- transforms ----------------------------------------------------------------------------------------------- */
 
-struct room { double *t; struct ep_complex *j, *z, *c; struct ep_model *model; };
+struct room { double *t; struct ep_complex *j, *z, *c; struct ep_model *model; float *low, *core; };
 
 static struct room room_of(const struct plan *p, void *scratch)
 {
@@ -150,6 +156,8 @@ static struct room room_of(const struct plan *p, void *scratch)
     r.z = (struct ep_complex *)(void *)(at + c);
     r.c = (struct ep_complex *)(void *)(at + 2 * c);
     r.model = (struct ep_model *)(void *)(at + 3 * c);
+    r.low = (float *)(void *)(at + 3 * c + padded(sizeof *r.model));
+    r.core = r.low + p->nlow;
     return r;
 }
 
@@ -358,7 +366,7 @@ static ep_status prepare(const struct ep_prepare *p, void **plan, struct ep_err 
         make_tail(&q->low_tail, q->nlow, q->n, -place, r);
         if (q->ratio) make_tail(&q->core_tail, q->nch, q->n, ep_axis_at(&in->energy, 0) / q->channel, r);
         make_smoothing(q, q->gauss ? par->width : q->z.fwhm);
-        void *scratch = ep_xmalloc(EP_FFT_ALIGN + padded(q->n * sizeof(double)) + 3 * padded((q->n / 2 + 1) * sizeof(struct ep_complex)) + padded(sizeof(struct ep_model)));
+        void *scratch = ep_xmalloc(scratch_bytes(q->n));
         make_transfer(q, in, p, room_of(q, scratch));
         free(scratch);
         *plan = q;
@@ -439,6 +447,8 @@ static void one_pixel(const struct ep_apply *a, const struct plan *p, const stru
     const struct ep_cell *in = &a->in[PORT_INPUT], *source = p->ratio ? &a->in[PORT_LOW] : in;
     uint32_t *flag = &a->flag[out];
     const float *v = ep_cell_spectrum(in, ep_in_y(in, gy), ep_in_x(in, gx)), *w = ep_cell_spectrum(source, ep_in_y(source, gy), ep_in_x(source, gx));
+    w = ep_zero_loss_filled(source, w, p->nlow, r->low);
+    v = p->ratio ? ep_zero_loss_filled(in, v, p->nch, r->core) : w;
     struct ep_peak k = ep_zero_loss_find(&p->z, &p->source, w, ep_shift_at(source, ep_in_at(source, gy, gx)));
     *flag |= k.flag;
     if (ep_fatal(*flag)) return;
@@ -478,6 +488,9 @@ static void put_pixel(const struct ep_apply *a, const struct plan *p, const doub
     float *to = ep_cell_spectrum(o, y, x);
     for (size_t i = 0; i < o->nch; i++) to[i] = (float)t[o->ch0 + i];
     if (!o->sigma) return;
+    const struct ep_cell *in = &a->in[PORT_INPUT];
+    for (size_t i = 0; i < o->nch; i++)
+        if (!isfinite(ep_cell_spectrum(in, 0, 0)[o->ch0 + i - in->ch0])) to[i] = NAN;
     struct ep_cell c = *o;
     c.d = &p->d;
     for (size_t i = 0; i < o->nch; i++) {

@@ -111,6 +111,7 @@ static void declare(struct ep_declare *d)
         ep_declare_map(d, "thickness", in, "nm", name, true);
     }
     ep_declare_map(d, "zero_loss", in, "counts", "Zero-loss peak", true);
+    d->scratch = ep_desc_nch(in) * sizeof(float);
 }
 
 static void look_declare(struct ep_declare *d)
@@ -202,7 +203,7 @@ static ep_status apply(const struct ep_apply *a, struct ep_err *e)
             size_t gy = a->area.y0 + y, gx = a->area.x0 + x;
             struct amount r = { (double)NAN, (double)NAN }, zero = r;
             if (!ep_fatal(*flag))
-                measure(p, ep_cell_spectrum(in, ep_in_y(in, gy), ep_in_x(in, gx)), ep_shift_at(in, ep_in_at(in, gy, gx)), &r, &zero, flag);
+                measure(p, ep_zero_loss_filled(in, ep_cell_spectrum(in, ep_in_y(in, gy), ep_in_x(in, gx)), p->z.nch, a->scratch), ep_shift_at(in, ep_in_at(in, gy, gx)), &r, &zero, flag);
             if (ep_fatal(*flag)) zero = r = (struct amount){ (double)NAN, (double)NAN };
             if (p->estimated) *flag |= EP_FLAG_SIGMA_ESTIMATED;
             ep_put(&a->out[OUT_RATIO], y, x, r.n, sqrt(r.var));

@@ -68,6 +68,19 @@ struct ep_peak ep_zero_loss_find(const struct ep_zero_loss *z, const struct ep_a
     return k;
 }
 
+const float *ep_zero_loss_filled(const struct ep_cell *c, const float *y, size_t nch, float *room)
+{
+    size_t first = 0, end = nch;
+    if (c->d->kind != EP_SPECTRUM) return y;
+    while (first < end && !isfinite(y[first])) first++;
+    while (end > first && !isfinite(y[end - 1])) end--;
+    if (end - first == nch || end - first < nch / 2) return y;
+    double sum = 0;
+    for (size_t i = end - nch / 20; i < end; i++) sum += (double)y[i];
+    for (size_t i = 0; i < nch; i++) room[i] = i < first ? 0 : i < end ? y[i] : (float)(sum / (double)(nch / 20));
+    return room;
+}
+
 /* ---- the look ---- */
 
 struct look { struct ep_zero_loss z; struct ep_axis axis; size_t item, beside; };
@@ -89,6 +102,7 @@ void ep_zero_loss_look_declare(struct ep_declare *d, const struct ep_desc *in, c
     n = ep_declare_output(d, "place", EP_MAP);
     snprintf(n->long_name, sizeof n->long_name, "Mean channel of the peak");
     d->acc = sizeof(struct acc) + (2 * in->energy.size + (beside ? beside->energy.size : 0)) * sizeof(double);
+    d->scratch = (in->energy.size + (beside ? beside->energy.size : 0)) * sizeof(float);
     if (!beside) return;
     o = ep_declare_output(d, "beside", EP_SPECTRUM);
     o->spectral = true;
@@ -137,8 +151,12 @@ ep_status ep_zero_loss_look_add(const struct ep_apply *a, void *accumulator, str
         for (size_t x = a->area.x0; x < a->area.x0 + a->area.nx; x++) {
             size_t at = ep_in_at(in, y, x), top;
             if (ep_fatal(in->flag[at])) continue;
-            const float *v = ep_cell_spectrum(in, ep_in_y(in, y), ep_in_x(in, x));
-            const float *w = l->beside ? ep_cell_spectrum(&a->in[0], ep_in_y(&a->in[0], y), ep_in_x(&a->in[0], x)) : NULL;
+            const float *v = ep_cell_spectrum(in, ep_in_y(in, y), ep_in_x(in, x)), *w = NULL;
+            v = ep_zero_loss_filled(in, v, nch, a->scratch);
+            if (l->beside) {
+                w = ep_cell_spectrum(&a->in[0], ep_in_y(&a->in[0], y), ep_in_x(&a->in[0], x));
+                w = ep_zero_loss_filled(&a->in[0], w, l->beside, (float *)a->scratch + nch);
+            }
             if (!all_finite(v, nch) || !all_finite(w, l->beside) || highest(&l->z, &l->axis, v, ep_shift_at(in, at), &top)) continue;
             if (acc->n == 0 || top + 1 < acc->before) acc->before = top + 1;
             if (acc->n == 0 || nch - top < acc->after) acc->after = nch - top;

@@ -30,6 +30,10 @@ ep_status ep_zero_loss_look_finish(const void *plan, void *acc, struct ep_signal
 
 /* ---- pixels ---- */
 
+/* A sum of aligned pixels has no values at its ends, where not all of them reach. The spectrum of a cell with zeros before and the mean of
+ * the last twentieth behind, in `room` (nch values) where that is needed; images are left as they are. */
+const float *ep_zero_loss_filled(const struct ep_cell *c, const float *y, size_t nch, float *room);
+
 struct ep_zero_loss {
     double window[2], gain, full;   /* eV; counts per electron; what a saturated channel holds, or 0 */
     double end, fwhm;               /* eV above the centre; of the mean's peak */
