@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "pipeline/base/mem.h"
-#include "pipeline/data/elements.h"
 #include "pipeline/data/edges.h"
+#include "pipeline/data/elements.h"
 #include "pipeline/numerics/eels_sigma.h"
 #include "pipeline/numerics/xray.h"
 #include "stages/space.h"
@@ -42,8 +42,8 @@ static const struct ep_param edge_params[] = {
       .doc = "The energies in which they were counted." },
     { .name = "onset", .type = EP_P_NUMBER, .offset = offsetof(struct edge, onset), .unit = "eV", .min = 1, .max = 30000,
       .doc = "Where the edge begins in the specimen; the tabulated onset when left out." },
-    { .name = "uncertainty", .type = EP_P_NUMBER, .offset = offsetof(struct edge, uncertainty), .unit = "%", .min = 0, .max = 500,
-      .doc = "That of the cross section; 10 for K, 25 for L and 50 for M edges when left out." },
+    { .name = "uncertainty", .type = EP_P_NUMBER, .offset = offsetof(struct edge, uncertainty), .unit = "", .min = 0, .max = 5,
+      .doc = "Relative sigma of the cross section; 0.1 for K, 0.25 for L and 0.5 for M edges when left out." },
     EP_PARAM_END
 };
 static const struct ep_param params[] = {
@@ -68,8 +68,8 @@ static const struct ep_port ports[PORTS] = {
     { .name = "thickness", .doc = "Energy losses: the thickness, to divide areal densities by.", .kinds = KINDS, .min = 0, .max = 1 },
 };
 static const struct ep_outdoc outputs[] = {
-    { "<element>", EP_MAP, "at.%", "X-rays: atomic percent. Energy losses: atoms per nm^2, or per nm^3 with a thickness." },
-    { "<element>_weight", EP_MAP, "wt.%", "X-rays: weight percent." },
+    { "<element>", EP_MAP, "at.%", "Atomic percent from X-rays; atoms per nm^2, or per nm^3 with a thickness, from energy losses." },
+    { "<element>_weight", EP_MAP, "wt.%", "Weight percent, from X-rays." },
     { "<element>_systematic", EP_MAP, "at.%", "Sigma of <element> from its factor or cross section, common to all pixels." },
     { "<element>_per_<reference>", EP_MAP, "", "Atoms for each atom of the reference." },
     { "<element>_per_<reference>_systematic", EP_MAP, "", "Its sigma from the factors." },
@@ -77,7 +77,8 @@ static const struct ep_outdoc outputs[] = {
 
 /* ---- what is asked for ------------------------------------------------------------------------------------------ */
 
-struct line { char element[4]; int z; size_t item; double atoms, rel; bool known, soft; };   /* atoms: per count; rel: sigma of it, if known; soft: X-rays below 1 keV */
+/* atoms: per count; rel: sigma of it, if known; soft: X-rays below 1 keV. */
+struct line { char element[4]; int z; size_t item; double atoms, rel; bool known, soft; };
 enum what { AMOUNT, MASS, SYSTEMATIC, RATIO, RATIO_SYSTEMATIC };
 struct made { enum what what; size_t line; };
 struct plan {
@@ -180,7 +181,7 @@ static void add_edges(struct ep_declare *d, const struct par *par, const struct 
                             "several times too large", e[i].edge);
         l->atoms = 1 / (barn * BARN_NM2);
         l->known = true;
-        l->rel = 0.01 * (!isnan(e[i].uncertainty) ? e[i].uncertainty : shell[1] == 'K' ? 10 : shell[1] == 'L' ? 25 : 50);
+        l->rel = !isnan(e[i].uncertainty) ? e[i].uncertainty : shell[1] == 'K' ? 0.1 : shell[1] == 'L' ? 0.25 : 0.5;
     }
 }
 

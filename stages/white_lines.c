@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "pipeline/base/mem.h"
-#include "pipeline/data/elements.h"
 #include "pipeline/data/edges.h"
+#include "pipeline/data/elements.h"
 #include "pipeline/numerics/xray.h"
 #include "stages/quotient.h"
 #include "stages/white_lines_plan.h"
@@ -35,18 +35,18 @@ const struct ep_param ep_wl_params[] = {
     { .name = "step_offset", .type = EP_P_NUMBER, .offset = offsetof(struct ep_wl_par, step_offset), .unit = "eV", .def = "0", .min = -10,
       .max = 10, .doc = "Where the steps of the continuum lie, relative to the maxima." },
     { .name = "l3_window", .type = EP_P_WINDOW, .offset = offsetof(struct ep_wl_par, windows[0]), .unit = "eV",
-      .doc = "method windows: energies added up as L3; as far around the maximum as half way to L2 when left out." },
+      .doc = "With method: windows, the energies added up as L3; as far around the maximum as half way to L2 when left out." },
     { .name = "l2_window", .type = EP_P_WINDOW, .offset = offsetof(struct ep_wl_par, windows[1]), .unit = "eV",
-      .doc = "method windows: energies added up as L2; as wide as that of L3 when left out." },
+      .doc = "With method: windows, the energies added up as L2; as wide as that of L3 when left out." },
     { .name = "continuum", .type = EP_P_WINDOW, .offset = offsetof(struct ep_wl_par, windows[2]), .unit = "eV",
-      .doc = "method windows: energies behind L2 that give the height of the steps; 10 to 28 eV behind the L2 maximum when left out." },
+      .doc = "With method: windows, the energies behind L2 that give the height of the steps; 10 to 28 eV behind the L2 maximum when left out." },
     EP_PARAM_END
 };
 const struct ep_port ep_wl_ports[EP_WL_PORTS] = {
     { .name = "input", .doc = "Net spectra: what a background step in front of the L3 edge left.", .kinds = EP_IMAGE | EP_SPECTRUM, .stream = true,
       .min = 1, .max = 1 },
-    { .name = "low_loss", .doc = "The mean low loss, a spectrum with its zero-loss peak: plural losses of the lines are put on their place behind "
-                                 "them. Not for spectra that were deconvolved.", .kinds = EP_SPECTRUM, .min = 0, .max = 1 },
+    { .name = "low_loss", .doc = "The mean low loss with its zero-loss peak, to put plural losses of the lines where they belong; not for spectra that "
+                                 "were deconvolved.", .kinds = EP_SPECTRUM, .min = 0, .max = 1 },
 };
 enum { OUT_RATIO, OUT_L3, OUT_L2, OUT_COVARIANCE, OUT_TOTAL, OUT_NORMALIZED, OUT_CONTINUUM, OUT_CHI2, OUTPUTS };
 static const struct ep_outdoc outputs[] = {
@@ -57,7 +57,7 @@ static const struct ep_outdoc outputs[] = {
     { "total", EP_MAP, "counts", "L3 and L2 together." },
     { "normalized", EP_MAP, "eV", "Both lines over the continuum's counts per eV: they equal so many eV of continuum." },
     { "continuum", EP_MAP, "counts", "Counts per channel of both steps together, at the L2 maximum." },
-    { "reduced_chi_square", EP_MAP, "", "Of the fit; far above 1 where the sum's shape does not fit. Not with method windows." },
+    { "reduced_chi_square", EP_MAP, "", "Of the fit, far above 1 where the sum's shape does not fit; method windows has none." },
 };
 
 /* ---- what is measured ------------------------------------------------------------------------------------------- */
@@ -180,9 +180,11 @@ static void declare(struct ep_declare *d)
     if (!in->modelled && in->gain > 0)
         ep_declare_error(d, "input", "the input holds counts with their background: put a background step, with its window in front of the L3 edge, "
                                      "before white_lines");
-    if (!d->in[1].n)
+    if (!d->in[1].n && !in->deconvolved)
         ep_declare_warn(d, NULL, "without low_loss, plural losses of L3 pass for the continuum of L2: at t/lambda 0.4 L3/L2 comes out a quarter too high; "
-                        "give low_loss, a sum_spectrum of the paired low loss, unless the specimen is thin or the input deconvolved");
+                        "give low_loss, a sum_spectrum of the paired low loss, or deconvolve the input, unless the specimen is thin");
+    if (d->in[1].n && in->deconvolved)
+        ep_declare_error(d, "low_loss", "the input is deconvolved: its plural losses are gone already, leave low_loss out");
     if (p->method == EP_WL_METHOD_WINDOWS && p->obstacles.n)
         ep_declare_error(d, "obstacles", "lines that overlap can't be told apart by windows: use method: fit");
     for (int k = 0; k < 3 && p->method == EP_WL_METHOD_FIT; k++)

@@ -118,7 +118,7 @@ static void test_edges(void **unused)
     space_free(&q);
     o->d.meta.dwell_time_s = 0.2;             /* what the files say */
     low->d.meta.dwell_time_s = 0.02;
-    space_run(&q, "quantify", "{edges: [{edge: O_K, of: a, window: [530, 582], uncertainty: 5}]}", by, 3);
+    space_run(&q, "quantify", "{edges: [{edge: O_K, of: a, window: [530, 582], uncertainty: 0.05}]}", by, 3);
     assert_float_equal(v_of(&q, "O", 0), n / 50, 1e-5 * n);
     assert_float_equal(v_of(&q, "O_systematic", 0), 0.05 * n / 50, 1e-5 * n);
     assert_string_equal(out_of(&q, "O")->d.unit, "nm^-3");
