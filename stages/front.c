@@ -12,6 +12,7 @@
 #include "stages/space.h"
 
 enum { OUT_FRONT, OUT_FIT };                           /* of a map: lines, curve */
+static const char *const sampling_words[] = { "unknown", "point", "area", NULL };
 static const char *const slope_words[] = { "none", "high", "both", NULL };
 
 static const struct ep_param params[] = {
@@ -28,6 +29,9 @@ static const struct ep_param params[] = {
       .doc = "Full width at half maximum of the probe, for the one-sided tail and the diffusion length; left out, it is fitted." },
     { .name = "pixel", .type = EP_P_NUMBER, .offset = offsetof(struct ep_front_par, pixel), .unit = "nm", .min = 1e-6, .max = 1e6,
       .doc = "The pixel of the map that the profile was made from, whose blur is taken off; left out, that of the bins, or of the map." },
+    { .name = "sampling", .type = EP_P_WORD, .offset = offsetof(struct ep_front_par, sampling), .def = "unknown", .words = sampling_words,
+      .doc = "Whether a pixel of the scan counts what is at its centre (point: the probe stands still), over its area (area: it moves on), or "
+             "it is not known: then half way, with the doubt in sigma." },
     { .name = "registration_sigma", .type = EP_P_NUMBER, .offset = offsetof(struct ep_front_par, registration_sigma), .unit = "nm",
       .min = 0, .max = 1e3,
       .doc = "Standard deviation of the registration of this run on the reference run, across the boundary; left out, what the profiles carry "
@@ -176,13 +180,14 @@ static ep_status take_points(const struct ep_prepare *pr, struct ep_front_points
     if (by && by->band && by->nband > nb) nb = by->nband;
     double *room = calloc(n * (3 + nb) + 1, sizeof *room);
     if (!room) return ep_fail(e, EP_E_COMPUTE, "no memory for %zu bins", n);
-    *p = (struct ep_front_points){ n, nb, room, room + n, room + 2 * n, nb ? room + 3 * n : NULL, 0, 0 };
+    *p = (struct ep_front_points){ n, nb, room, room + n, room + 2 * n, nb ? room + 3 * n : NULL, 0, 0, true, s->d.kind == EP_PROFILE };
     for (size_t i = 0; i < n; i++) {
         p->x[i] = ep_axis_at(&s->d.nav[0], (double)i);
         p->y[i] = s->flags && ep_fatal(s->flags[i]) ? (double)NAN : ep_signal_get(s, i);
         p->sigma[i] = ep_signal_sigma(s, i);
         for (size_t k = 0; k < nb; k++) p->band[i * nb + k] = band_of(s, i, k);
     }
+    p->binned = s->d.kind == EP_PROFILE || strcmp(s->d.nav[0].name, "distance") == 0;      /* else a line scan */
     p->bin = p->pixel = n > 1 ? fabs(p->x[1] - p->x[0]) : 1;
     if (by) divide(p, by);
     return EP_OK;
@@ -219,7 +224,8 @@ const struct ep_stage ep_stage_front = {
     .method = "A symmetric step (erf), a one-sided tail (erfc) behind a sharp boundary, the same behind a jump, and two steps with an interphase "
               "plateau are fitted by generalised least squares with the covariance of the bins; the best by BIC is read at the threshold between its "
               "plateaus. The blur of pixels and bins is taken off. The sigma of a position joins counting noise (multiplied by the root "
-              "of the reduced chi-square where that is above one) and the spread of the models that fit. A front is a position by its "
+              "of the reduced chi-square where that is above one), the spread of the models that fit, and what is not known of the blur. A front "
+              "is a position by its "
               "definition: even an unmoved edge has its 10 % point half a probe from the boundary, so only the displacement from a "
               "reference run tells that something moved; it is positive towards the low side, and the error of a shared boundary is "
               "not in it. Its sigma joins both runs' positions and both runs' registrations, which the profiles carry from their `register` steps: "

@@ -80,7 +80,9 @@ static ep_status compare(const struct ep_front_par *p, const struct ep_front_ref
     }
     double there = of_reference(ref, "position").v, noise = of_reference(ref, "position_noise").v, model = of_reference(ref, "position_model").v;
     f->displacement.v = f->low_side * (f->position.v - there);
-    f->displacement.sigma = sqrt(f->noise * f->noise + f->model * f->model + noise * noise + model * model + registration_variance(p, ref, f));
+    double blur = of_reference(ref, "position_blur").v - f->blur;          /* the same doubt in both: it cancels as far as the fronts are alike */
+    f->displacement.sigma = sqrt(f->noise * f->noise + f->model * f->model + noise * noise + model * model + blur * blur +
+                                 registration_variance(p, ref, f));
     return EP_OK;
 }
 
@@ -133,25 +135,36 @@ static void widen(const struct ep_step_result *r, const struct ep_step_fit *fit,
     if (fit->step < 3 * fit->step_sigma) f->model = fmax(f->model, span / sqrt(12));
 }
 
+/* What pixels and bins add to the width of a step. A probe that stands still counts a point of each pixel, one that moves on its area:
+ * unless the recipe says which, the blur is taken to be half way between. */
+static void set_blur(const struct ep_front_par *p, const struct ep_front_points *pt, struct ep_step_options *o)
+{
+    double pixel = isfinite(p->pixel) ? p->pixel : pt->pixel, area = pixel * pixel / 12;
+    o->blur = (pt->binned ? pt->bin * pt->bin / 12 : 0) + (pt->split ? area : 0);
+    if (p->sampling == EP_SAMPLED_POINT) return;
+    o->blur += p->sampling == EP_SAMPLED_AREA ? area : area / 2;
+    if (p->sampling == EP_SAMPLED_UNKNOWN) o->blur_doubt = area / 2;
+}
+
 ep_status ep_front_find(const struct ep_front_par *p, unsigned models, const struct ep_front_points *pt, double registration,
                         const struct ep_front_reference *ref, struct ep_signal *curve, struct ep_front *f, struct ep_err *e)
 {
     static const unsigned sets[] = { [EP_FRONT_AUTO] = 15, [EP_FRONT_ERF] = 1, [EP_FRONT_ERFC] = 2, [EP_FRONT_JUMP_ERFC] = 4,
                                      [EP_FRONT_TWO_STEP] = 8, [EP_FRONT_NOISE] = 15 };
-    double pixel = isfinite(p->pixel) ? p->pixel : pt->pixel, nan = (double)NAN;
+    double nan = (double)NAN;
     struct ep_step_data d = { pt->n, pt->x, pt->y, pt->sigma, pt->nband, pt->band };
     struct ep_step_options o = { .models = models ? models : sets[p->model], .threshold = p->threshold, .probe = p->probe / 2.354820045030949,
-                                 .edge = pt->bin, .blur = (pixel * pixel + pt->bin * pt->bin) / 12,
-                                 .slope_high = p->slopes != EP_SLOPE_NONE, .slope_low = p->slopes == EP_SLOPE_BOTH };
+                                 .edge = pt->bin, .slope_high = p->slopes != EP_SLOPE_NONE, .slope_low = p->slopes == EP_SLOPE_BOTH };
     struct ep_step_result r;
     struct ep_err why = { 0 };
-    *f = (struct ep_front){ unknown, unknown, unknown, unknown, unknown, unknown, unknown, nan, nan, nan, nan, nan, 0, registration, .low_side = 1 };
+    set_blur(p, pt, &o);
+    *f = (struct ep_front){ unknown, unknown, unknown, unknown, unknown, unknown, unknown, nan, nan, nan, nan, nan, 0, nan, registration, .low_side = 1 };
     if (ep_step_analyse(&d, &o, &r, &why)) {
         ep_front_flag(f, why.msg);
         return EP_OK;
     }
     const struct ep_step_fit *fit = &r.fit[r.best];
-    f->position.v = fit->position, f->noise = r.noise, f->model = r.model;
+    f->position.v = fit->position, f->noise = r.noise, f->model = r.model, f->blur = r.doubt;
     f->isotonic = r.monotone, f->chi = r.reduced, f->bins = (double)r.bins;
     f->width = (struct ep_quantity){ fit->width, fit->width_sigma };
     f->step = (struct ep_quantity){ fit->step, fit->step_sigma };
@@ -164,6 +177,7 @@ ep_status ep_front_find(const struct ep_front_par *p, unsigned models, const str
         noise_front(pt, fit, p->k, f);
         f->model = f->noise;
         f->noise = fmax(f->noise, fit->noise);
+        f->blur = 0;
         if (!isfinite(f->position.v)) ep_front_flag(f, "front outside the field");
     }
     ep_status st = compare(p, ref, true, f, e);
@@ -172,7 +186,7 @@ ep_status ep_front_find(const struct ep_front_par *p, unsigned models, const str
     compare(p, ref, false, f, e);                         /* with the sigma as widened */
     diffusion_length(p, ref, fit, f);
     judge(&r, fit, f);
-    f->position.sigma = hypot(f->noise, f->model);
+    f->position.sigma = hypot(hypot(f->noise, f->model), f->blur);
     for (size_t i = 0; curve && i < pt->n; i++) curve->f64[i] = ep_step_value(fit, pt->x[i]);
     return EP_OK;
 }
@@ -197,7 +211,8 @@ ep_status ep_front_columns(const struct ep_front_par *p, const struct ep_front *
 {
     static const struct number numbers[] = {
         { "position", "nm", AT(position), true },       { "position_noise", "nm", AT(noise), false },
-        { "position_model", "nm", AT(model), false },   { "displacement", "nm", AT(displacement), true },
+        { "position_model", "nm", AT(model), false },   { "position_blur", "nm", AT(blur), false },
+        { "displacement", "nm", AT(displacement), true },
         { "registration", "nm", AT(registration), false }, { "width", "nm", AT(width), true },
         { "length", "nm", AT(length), true },           { "length_upper", "nm", AT(length_upper), false },
         { "step", NULL, AT(step), true },               { "low", NULL, AT(low), true },

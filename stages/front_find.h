@@ -7,16 +7,18 @@
 enum ep_front_model { EP_FRONT_AUTO, EP_FRONT_ERF, EP_FRONT_ERFC, EP_FRONT_JUMP_ERFC, EP_FRONT_TWO_STEP, EP_FRONT_NOISE };
 extern const char *const ep_front_models[];      /* their words, ended by NULL */
 enum ep_front_slopes { EP_SLOPE_NONE, EP_SLOPE_HIGH, EP_SLOPE_BOTH };
-struct ep_front_par { int model, slopes; double threshold, k, probe, pixel, registration_sigma, bin, width, range[2]; };
+enum ep_front_sampling { EP_SAMPLED_UNKNOWN, EP_SAMPLED_POINT, EP_SAMPLED_AREA };
+struct ep_front_par { int model, slopes, sampling; double threshold, k, probe, pixel, registration_sigma, bin, width, range[2]; };
 
-/* x in nm, in order; band as in ep_step_data. */
-struct ep_front_points { size_t n, nband; double *x, *y, *sigma, *band, bin, pixel; };
+/* x in nm, in order; band as in ep_step_data. binned: points are bins and not pixels; split: pixels were divided between them. */
+struct ep_front_points { size_t n, nband; double *x, *y, *sigma, *band, bin, pixel; bool binned, split; };
 struct ep_quantity { double v, sigma; };
 
 struct ep_front {
     struct ep_quantity position, displacement, width, length, step, low, high;
     double length_upper;
     double noise, model, isotonic, chi, bins;              /* sigmas of the position: counting, models */
+    double blur;                                           /* change of the position by what is not known of the pixels' blur */
     double registration;                                   /* sigma of where this run's distance axis lies */
     const char *name;                                      /* of the curve; NULL: none fits */
     size_t which;                                          /* its model */

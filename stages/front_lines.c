@@ -123,7 +123,7 @@ static void forget(struct ep_front *f)
 {
     struct ep_quantity none = { (double)NAN, (double)NAN };
     f->position = f->displacement = none;
-    f->noise = f->model = f->isotonic = (double)NAN;
+    f->noise = f->model = f->blur = f->isotonic = (double)NAN;
 }
 
 static ep_status find_lines(struct work *w, const struct ep_prepare *pr, struct ep_err *e)
@@ -147,7 +147,7 @@ static ep_status find_lines(struct work *w, const struct ep_prepare *pr, struct 
         }
         if (!st && isfinite(pooled.model) && w->p->model == EP_FRONT_AUTO) {
             f->model = hypot(f->model, pooled.model);
-            f->position.sigma = hypot(f->noise, f->model);
+            f->position.sigma = hypot(hypot(f->noise, f->model), f->blur);
             if (f->displacement.sigma > 0) f->displacement.sigma = hypot(f->displacement.sigma, pooled.model);
         }
         if (table && row == SIZE_MAX) ep_front_flag(f, "the reference has no line here");
@@ -226,7 +226,7 @@ static ep_status make_room(struct work *w, double **room, struct ep_err *e)
     w->pixels = w->all + per;
     double *x = w->pixels + w->nline;
     double px = sqrt(fabs(w->r.g.hy * w->r.g.hx));
-    w->pt = (struct ep_front_points){ n, w->bins.nband, x, x + n, x + 2 * n, x + 3 * n, w->bins.bin, px };
+    w->pt = (struct ep_front_points){ n, w->bins.nband, x, x + n, x + 2 * n, x + 3 * n, w->bins.bin, px, true, true };
     return EP_OK;
 }
 

@@ -14,7 +14,7 @@
 /* Plateaus in view: at least this many bins where less than this share of the step is left (or gone). */
 #define VIEW_BINS 3
 #define VIEW_SHARE 0.03
-#define BLUR_DOUBT (1 / 12.)
+#define BLUR_DOUBT (1 / 20.)
 
 static ep_status fit_all(struct ep_step_problem *p, const struct ep_step_options *o, struct ep_step_result *r, struct ep_err *e)
 {
@@ -128,8 +128,11 @@ static void look_around(const struct ep_step_problem *p, const struct ep_step_op
     r->inside = u >= p->u[0] && u <= p->u[n - 1];
     spread(r, &weighted, &largest, &noisiest);
     /* How much a bin really blurs depends on where pixels fall in it; averaged over a tilted boundary it is `blur`. A
-     * twelfth of what was taken off is believed to be wrong. */
+     * twentieth of what was taken off is believed to be wrong. */
     double shift = BLUR_DOUBT * (b->position - ep_step_seen(b, o->threshold));
+    struct ep_step_fit doubted = *b;
+    doubted.blur = o->blur_doubt;
+    r->doubt = b->position - ep_step_seen(&doubted, o->threshold);
     r->spread = largest;
     r->noise = b->noise;
     r->model = hypot(weighted, shift);

@@ -26,7 +26,8 @@ struct ep_step_options {
     double probe;               /* sigma of the probe for one_sided, in x; NAN: fitted */
     bool slope_high, slope_low; /* straight lines instead of constant plateaus */
     double edge;                /* width of a bin: the scale of starts and derivatives */
-    double blur;                /* variance of what pixels and bins add to the width of a step, (pixel^2 + bin^2)/12: taken off */
+    double blur;                /* variance of what pixels and bins add to the width of a step: taken off */
+    double blur_doubt;          /* how far that may be off */
 };
 
 /* One curve, as it would be without the blur of pixels and bins. u = direction*x grows towards the low plateau. */
@@ -54,6 +55,7 @@ struct ep_step_result {
     double reduced;                         /* chi-square per degree of freedom of the best */
     double scale;                           /* what all sigmas were multiplied by: sqrt(reduced) where it is above 1 */
     double noise, model;                    /* sigmas of the position: counting; spread of the models that fit */
+    double doubt;                           /* what the doubt of the blur does to the position, with its sign: alike in runs of like pixels */
     double spread;                          /* largest distance to the position of a model that is not ruled out (dBIC 10) */
     double monotone;                        /* threshold position of the monotone (isotonic) fit; NAN: none */
     bool low_in_view, high_in_view, inside; /* plateaus; the position */

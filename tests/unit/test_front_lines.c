@@ -155,7 +155,7 @@ static void test_lines_and_profile(void **unused)
     struct ep_signal *cold = map_of(false, true), *hot = map_of(true, true), *b = middle_boundary();
     struct space qc, qh, p, f;
     const struct ep_signal *in[FRONT_PORTS][4] = { { cold }, { NULL }, { NULL }, { b } }, *along[6][4] = { { cold }, { b } };
-    space_run_as(&qc, "front", "{width: 2}", in, FRONT_PORTS, true);
+    space_run_as(&qc, "front", "{width: 2, sampling: point}", in, FRONT_PORTS, true);    /* no doubt that lines share */
     if (qc.st) fail_msg("%s", qc.e.msg);
     column_signal = qc.out[0];
     double w = 0, sum = 0, n = (double)qc.out[0]->n;
@@ -167,7 +167,7 @@ static void test_lines_and_profile(void **unused)
     }
     space_run(&p, "profile", "{}", along, 6);
     const struct ep_signal *one[3][4] = { { p.out[0] } };
-    space_run_as(&f, "front", "{}", one, 3, true);
+    space_run_as(&f, "front", "{sampling: point}", one, 3, true);
     double s, at = cell_of_table(f.out[0], "position", &s);
     assert_true(fabs(sum / w - at) < 2 * hypot(s, 1 / sqrt(w)) && s < 1.5 / sqrt(w) && s > 0.5 / sqrt(w));
     at = cell_of_table(f.out[0], "displacement", &s);
@@ -273,14 +273,14 @@ static void test_one_axis(void **unused)
     hot->flags[3] = EP_FLAG_NOT_FINITE;                      /* a bin without a spectrum */
     const struct ep_signal *in[3][4] = { { cold } };
     struct space a, b;
-    space_run(&a, "front", "{}", in, 3);
+    space_run(&a, "front", "{sampling: area}", in, 3);
     if (a.st) fail_msg("%s", a.e.msg);
     assert_float_equal(cell_of_table(a.out[0], "registration", NULL), 0.3, 1e-12);
     in[0][0] = hot;
     in[2][0] = a.out[0];
     hot->d.placement_sigma = 0.4;
     static const struct { const char *par; double registration; } cases[] = {
-        { "{}", 0.5 }, { "{registration_sigma: 0.1}", 0.1 }, { "{registration_sigma: 0}", 0 } };
+        { "{sampling: area}", 0.5 }, { "{sampling: area, registration_sigma: 0.1}", 0.1 }, { "{sampling: area, registration_sigma: 0}", 0 } };
     for (size_t k = 0; k < 3; k++) {
         space_run(&b, "front", cases[k].par, in, 3);
         if (b.st) fail_msg("%s", b.e.msg);
@@ -288,6 +288,7 @@ static void test_one_axis(void **unused)
         const char *parts[] = { "position_noise", "position_model" };
         for (int i = 0; i < 2; i++) noise = hypot(noise, hypot(cell_of_table(a.out[0], parts[i], NULL), cell_of_table(b.out[0], parts[i], NULL)));
         assert_float_equal(v, (sqrt(16 - 1. / 12) - sqrt(0.49 - 1. / 12)) * 0.906193802436823, 0.01);    /* the blur of bins taken off */
+        noise = hypot(noise, cell_of_table(b.out[0], "position_blur", NULL) - cell_of_table(a.out[0], "position_blur", NULL));
         assert_float_equal(s, hypot(noise, cases[k].registration), 1e-9);
         space_free(&b);
     }
@@ -299,6 +300,42 @@ static void test_one_axis(void **unused)
     ep_signal_free(cold);
     ep_signal_free(hot);
     ep_signal_free(soft);
+}
+
+/* What pixels and bins blur: of bins that pixels are divided between, of bins of whole pixels, of a line scan; each counted at points,
+ * over areas, or half way with the doubt in sigma. */
+static void test_sampling(void **unused)
+{
+    (void)unused;
+    const double u = 0.25 / 12, w = 0.9;
+    static const char *const par[] = { "{sampling: point, model: erf}", "{model: erf}", "{sampling: area, model: erf}" };
+    for (int kind = 0; kind < 3; kind++)
+        for (int how = 0; how < 3; how++) {
+            struct ep_desc d = plane(1, 60, 0.5);
+            d.nnav = 1;
+            d.kind = kind == 0 ? EP_PROFILE : EP_MAP;
+            d.nav[0] = (struct ep_axis){ "distance", "nm", -10, 0.5, 60 };
+            if (kind == 2) strcpy(d.nav[0].name, "x");
+            d.has_sigma = true;
+            struct ep_signal *s = new_map(&d);
+            for (size_t i = 0; i < 60; i++) {
+                double v = 10 + 300 * 0.5 * erfc((-10 + 0.5 * (double)i) / w);
+                if (kind == 0) s->f64[i] = v, s->sigma64[i] = 2;
+                else s->f32[i] = (float)v, s->sigma32[i] = 2;
+            }
+            const struct ep_signal *in[3][4] = { { s } };
+            struct space q;
+            space_run(&q, "front", par[how], in, 3);
+            if (q.st) fail_msg("%s", q.e.msg);
+            double blur = u * ((kind == 0 ? 2 : kind == 1 ? 1 : 0) + 0.5 * how), width = sqrt(w * w - 2 * blur);
+            assert_float_equal(cell_of_table(q.out[0], "width", NULL), width, 1e-3);
+            assert_float_equal(cell_of_table(q.out[0], "position", NULL), 0.906193802436823 * width, 1e-3);
+            double doubt = fabs(cell_of_table(q.out[0], "position_blur", NULL));
+            assert_float_equal(doubt, how == 1 ? 0.906193802436823 * (sqrt(width * width + u) - width) : 0, 1e-4);
+            assert_true(how != 1 || doubt > 0.01);
+            space_free(&q);
+            ep_signal_free(s);
+        }
 }
 
 /* A profile says how well its scan is placed. */
@@ -424,7 +461,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines), cmocka_unit_test(test_lines_without_a_front), cmocka_unit_test(test_lines_and_profile),
-        cmocka_unit_test(test_mistakes), cmocka_unit_test(test_one_axis), cmocka_unit_test(test_placement_goes_along),
+        cmocka_unit_test(test_mistakes), cmocka_unit_test(test_one_axis), cmocka_unit_test(test_sampling), cmocka_unit_test(test_placement_goes_along),
         cmocka_unit_test(test_region_of_another_scan), cmocka_unit_test(test_register_on_itself),
     };
     if (argc > 1) cmocka_set_test_filter(argv[1]);
