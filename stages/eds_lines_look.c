@@ -381,8 +381,8 @@ static void add_part(const double *m, const double *mean, size_t n, size_t a, si
         for (size_t j = a; j < b; j++) part[i] += factor * m[i * n + j] * mean[j] / sqrt(var);
 }
 
-/* The sigma, common to all pixels, that the counts of a family or of its alpha lines have from the errors of the sum's fit: linear in a pixel's coefficients, so
- * that a region's is the sum of its pixels'. Lines and background err in ways of their own; their sigmas are added, which is
+/* The sigma, common to all pixels, that the counts of a family or of its alpha lines have from the errors of the sum's fit: linear in a
+ * pixel's coefficients, so that a region's is the sum of its pixels'. Lines and background err in ways of their own; their sigmas are added, which is
  * not too little. Where the sum does not fit as well as noise allows, all is larger by the root of chi-square. */
 static ep_status shared_table(const struct ep_eds_setup *s, const struct ep_eds_solver *v, const struct ep_eds_sum *f, double pixels,
                               struct ep_signal **out, struct ep_err *e)

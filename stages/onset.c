@@ -257,7 +257,8 @@ const struct ep_stage ep_stage_onset = {
     .reference = "Differences of independent means; no publication.",
     .method = "The points are put in order of the coordinate. The onset is the first point from which on all differ from the mean of those "
               "before it by k sigma, to the same side; sigma joins the point's, the plateau's, and what the plateau scatters beyond its "
-              "sigmas, if that is more than chance explains. Where the quantity leaves the plateau slowly, the last points before the onset (at most half) are left out of "
+              "sigmas, if that is more than chance explains. Where the quantity leaves the plateau slowly, the last points before the onset "
+              "(at most half) are left out of "
               "the mean. The larger of counting sigma and scatter of repeats is taken where collect gave both. The result is an "
               "interval: the quantity left the plateau above `lower` and not above `upper`. Points without a value are left out; one whose sigma is 0, as the "
               "displacement of the reference run, counts in means with the smallest sigma of the others, which hold its noise. "

@@ -1,8 +1,8 @@
 /* Gaussian average of a map, pixel by pixel over the pixels that have a value.
  *
  * out = sum w z / sum w, var = sum w^2 var / (sum w)^2 over the pixels in reach. With a second map t it is the quotient of two sums,
- * R = sum w z / sum w t, var = sum w^2 (var z - 2 R cov + R^2 var t) / (sum w t)^2, since averages of quotients are biased. A map that was averaged before with a Gaussian of s1
- * pixels has 4 pi s1^2 s2^2 / (s1^2 + s2^2) times the variance that this gives.
+ * R = sum w z / sum w t, var = sum w^2 (var z - 2 R cov + R^2 var t) / (sum w t)^2, since averages of quotients are biased. A map that was
+ * averaged before with a Gaussian of s1 pixels has 4 pi s1^2 s2^2 / (s1^2 + s2^2) times the variance that this gives.
  */
 #include <math.h>
 #include <stdio.h>
