@@ -28,7 +28,7 @@ static const struct ep_param params[] = {
       .doc = "log for a whole spectrum with its zero-loss peak (splice makes one); ratio for a background-subtracted edge with its low_loss." },
     { .name = "width", .type = EP_P_NUMBER, .offset = offsetof(struct par, width), .unit = "eV", .min = 0.001, .max = 100,
       .doc = "Give the result the resolution of a Gaussian of this FWHM; left out, it keeps that of the measurement." },
-    { .name = "tail_exponent", .type = EP_P_NUMBER, .offset = offsetof(struct par, tail_exponent), .min = 0.5, .max = 20,
+    { .name = "tail_exponent", .type = EP_P_NUMBER, .offset = offsetof(struct par, tail_exponent), .unit = "", .min = 0.5, .max = 20,
       .doc = "Beyond the axis spectra are continued as E^-tail_exponent; left out, that of the mean spectrum's last fifth (log), or 3 (ratio, "
              "and where that does not fall like a power)." },
     EP_PARAM_END
@@ -36,7 +36,7 @@ static const struct ep_param params[] = {
 static const struct ep_port ports[] = {
     { .name = "input", .doc = "A whole spectrum as raw counts (log), or net counts of an edge (ratio).", .kinds = EP_IMAGE | EP_SPECTRUM, .stream = true,
       .min = 1, .max = 1 },
-    { .name = "low_loss", .doc = "For ratio: the low loss of the same pixels, as raw counts, with channels of the same width.",
+    { .name = "low_loss", .doc = "For ratio: the low loss of the same pixels, as raw counts.",
       .kinds = EP_IMAGE | EP_SPECTRUM, .stream = true, .min = 0, .max = 1 },
 };
 static const struct ep_outdoc outputs[] = {
@@ -49,10 +49,10 @@ struct tail { size_t nch, width; double *shape; };
 struct plan {
     struct ep_zero_loss z;
     struct ep_axis source;         /* of what holds the zero-loss peak */
-    double channel;                /* eV */
+    double channel, q;             /* eV per channel of the input; in channels of the source */
     bool ratio;
     struct tail low_tail, core_tail;
-    size_t n, nch, nlow, used;     /* transform; channels of the input and of the low loss; frequencies at which H is not 0 */
+    size_t n, nch, nlow, filled, used; /* transform; channels of the input, of the source, of this on the input's; frequencies at which H is not 0 */
     struct ep_fft *fft;
     double *h;                     /* [used] */
     bool gauss;                    /* `width`: h is what the result's resolution is */
@@ -82,15 +82,35 @@ static void check_ratio(struct ep_declare *d, const struct ep_desc *in, const st
         ep_declare_error(d, "low_loss", "the low loss has %zu x %zu pixels, the input has %zu x %zu: they must be the same pixels",
                          ep_desc_ny(low), ep_desc_nx(low), ep_desc_ny(in), ep_desc_nx(in));
     double a = in->energy.scale * ep_axis_unit_factor(&in->energy), b = low->energy.scale * ep_axis_unit_factor(&low->energy);
-    if (fabs(a - b) > 1e-3 * fabs(b))
-        ep_declare_error(d, "low_loss", "the low loss has channels of %g eV, the input of %g eV: they must be of one width; rebin the finer one", b, a);
+    if (!(a > 0) || a / b > 100 || b / a > 10)
+        ep_declare_error(d, "low_loss", "the low loss has channels of %g eV, the input of %g eV: widths so different cannot be compared; rebin the finer one",
+                         b, a);
     ep_zero_loss_check(d, "low_loss", low);
 }
 
+static double width_of(const struct ep_desc *d)
+{
+    return d->energy.scale * ep_axis_unit_factor(&d->energy);
+}
+
+/* Width of the input's channels in those of the low loss; how many of them the low loss fills. */
+static double stretch(const struct ep_desc *in, const struct ep_desc *source)
+{
+    double q = width_of(in) / width_of(source);
+    return fabs(q - 1) < 1e-6 || !(q > 0.1) || q > 100 ? 1 : q;
+}
+static size_t stretched(const struct ep_desc *source, double q)
+{
+    return (size_t)floor((double)ep_desc_nch(source) / q + 1e-6);
+}
+
+/* Longer than either spectrum, also before the low loss gets the input's channels. */
 static size_t transform_size(const struct ep_desc *in, const struct ep_desc *source)
 {
-    size_t nch = ep_desc_nch(in), other = ep_desc_nch(source);
-    return ep_fft_size(nch + (nch > other ? nch : other));
+    size_t nch = ep_desc_nch(in), most = nch, other = ep_desc_nch(source), filled = stretched(source, stretch(in, source));
+    if (other > most) most = other;
+    if (filled > most) most = filled;
+    return ep_fft_size(nch + most);
 }
 
 static size_t padded(size_t bytes)
@@ -182,6 +202,26 @@ static void add_tail(const struct tail *tail, double *t, size_t n)
     double sum = 0;
     for (size_t i = tail->nch - tail->width; i < tail->nch; i++) sum += t[i];
     for (size_t i = tail->nch; i < n; i++) t[i] = sum * tail->shape[i - tail->nch];
+}
+
+/* The source's counts on channels of the input's width, each sharing out its own evenly; the first boundary stays. run: room for nlow + 1. */
+static void stretch_counts(const struct plan *p, double *t, double *run)
+{
+    if (p->q == 1) return;
+    run[0] = 0;
+    for (size_t i = 0; i < p->nlow; i++) run[i + 1] = run[i] + t[i];
+    double below = 0;
+    for (size_t i = 0; i < p->filled; i++) {
+        double u = fmin((double)(i + 1) * p->q, (double)p->nlow);
+        size_t k = u >= (double)p->nlow ? p->nlow - 1 : (size_t)u;
+        double upto = run[k] + (u - (double)k) * (run[k + 1] - run[k]);
+        t[i] = upto - below;
+        below = upto;
+    }
+}
+static double stretch_boundary(const struct plan *p, double t)
+{
+    return p->q == 1 ? t : (t + 0.5) / p->q - 0.5;
 }
 
 /* J and Z of low-loss counts (n values of t, tail added) whose zero-loss peak ends at boundary `end`. Z overwrites t. */
@@ -277,15 +317,16 @@ static void make_transfer(struct plan *q, const struct ep_desc *in, const struct
 {
     const double *m = p->look[EP_ZERO_LOSS_MEAN]->f64;
     double place = (double)p->look[EP_ZERO_LOSS_PLACE]->f32[0], zero = 0;
-    double at = rint(place), end = at + q->z.end / q->channel;
+    double end = rint(place) + q->z.end * q->q / q->channel;
     for (size_t i = 0; i < q->nlow; i++) {
         r.t[i] = mean_at(q, m, (long)q->nlow + (long)i - lrint(place));
         q->total += r.t[i];
         zero += r.t[i] * fmin(fmax(end + 0.5 - (double)i, 0), 1);
     }
     q->thick = log(q->total / zero);
+    stretch_counts(q, r.t, (double *)(void *)r.c);
     add_tail(&q->low_tail, r.t, q->n);
-    split(q, r.t, end, &r);
+    split(q, r.t, stretch_boundary(q, end), &r);
 
     struct ep_transfer *t = &q->model.transfer;
     t->group = (q->nch + EP_TRANSFER - 1) / EP_TRANSFER;
@@ -350,7 +391,9 @@ static ep_status prepare(const struct ep_prepare *p, void **plan, struct ep_err 
     q->nch = ep_desc_nch(in);
     q->nlow = ep_desc_nch(source);
     q->source = source->energy;
-    q->channel = source->energy.scale * ep_axis_unit_factor(&source->energy);
+    q->channel = width_of(in);
+    q->q = stretch(in, source);
+    q->filled = q->q == 1 ? q->nlow : stretched(source, q->q);
     q->n = transform_size(in, source);
     double r = !isnan(par->tail_exponent) ? par->tail_exponent : 3, place = (double)p->look[EP_ZERO_LOSS_PLACE]->f32[0];
     ep_status st = ep_zero_loss_new(&q->z, &par->zlp, source, mean, e);
@@ -363,7 +406,7 @@ static ep_status prepare(const struct ep_prepare *p, void **plan, struct ep_err 
         q->model = (struct ep_model){ .form = EP_MODEL_COUNTS, .e_ref = 1, .gain = in->gain, .read_noise = in->read_noise, .low = in->low,
                                       .axis = in->energy, .bin = 1 };
         q->h = ep_xcalloc(q->n / 2 + 1, sizeof *q->h);
-        make_tail(&q->low_tail, q->nlow, q->n, -place, r);
+        make_tail(&q->low_tail, q->filled, q->n, -stretch_boundary(q, place), r);
         if (q->ratio) make_tail(&q->core_tail, q->nch, q->n, ep_axis_at(&in->energy, 0) / q->channel, r);
         make_smoothing(q, q->gauss ? par->width : q->z.fwhm);
         void *scratch = ep_xmalloc(scratch_bytes(q->n));
@@ -378,23 +421,20 @@ static ep_status prepare(const struct ep_prepare *p, void **plan, struct ep_err 
 
 /* ---- apply ---------------------------------------------------------------------------------------------------- */
 
-/* Counts into t, behind them the tail. False when one is not finite. */
-static bool load(const struct plan *p, const float *y, const struct tail *tail, double *t)
+/* False when one is not finite. */
+static bool load(const float *y, size_t n, double *t)
 {
     double test = 0;
-    for (size_t i = 0; i < tail->nch; i++) {
+    for (size_t i = 0; i < n; i++) {
         t[i] = (double)y[i];
         test += 0 * t[i];
     }
-    if (test != 0) return false;
-    add_tail(tail, t, p->n);
-    return true;
+    return test == 0;
 }
 
-/* Fourier-log of one pixel; y has p->nch channels. What comes out is left in r->t. */
+/* Fourier-log of one pixel, whose transforms are in r->j and r->z. What comes out is left in r->t. */
 static void log_pixel(const struct plan *p, const float *y, const struct ep_peak *k, double counts, const struct room *r)
 {
-    split(p, r->t, k->end, r);
     for (size_t i = 0; i < p->used; i++) {
         struct ep_complex s = logarithm(over(r->j[i], r->z[i]));
         if (!p->gauss) {
@@ -452,7 +492,7 @@ static void one_pixel(const struct ep_apply *a, const struct plan *p, const stru
     struct ep_peak k = ep_zero_loss_find(&p->z, &p->source, w, ep_shift_at(source, ep_in_at(source, gy, gx)));
     *flag |= k.flag;
     if (ep_fatal(*flag)) return;
-    if (!load(p, w, &p->low_tail, r->t)) {
+    if (!load(w, p->nlow, r->t)) {
         *flag |= EP_FLAG_NOT_FINITE;
         return;
     }
@@ -464,9 +504,11 @@ static void one_pixel(const struct ep_apply *a, const struct plan *p, const stru
     if (!(zero > 0) || !(total > 0)) *flag |= EP_FLAG_NO_COUNTS;
     else if (log(total / zero) > 3) *flag |= EP_FLAG_FIT_FAILED;     /* the phase of ln(J/Z) is no longer known */
     if (ep_fatal(*flag)) return;
+    stretch_counts(p, r->t, (double *)(void *)r->c);
+    add_tail(&p->low_tail, r->t, p->n);
+    split(p, r->t, stretch_boundary(p, k.end), r);
     if (p->ratio) {
-        split(p, r->t, k.end, r);
-        if (!load(p, v, &p->core_tail, r->t)) {
+        if (!load(v, p->nch, r->t)) {
             *flag |= EP_FLAG_NOT_FINITE;
             return;
         }
@@ -474,6 +516,8 @@ static void one_pixel(const struct ep_apply *a, const struct plan *p, const stru
         memcpy(a->theta + out * EP_NTHETA, theta, EP_NTHETA * sizeof *theta);
         double net = 0;
         for (size_t i = 0; i < p->nch; i++) net += r->t[i];
+        add_tail(&p->core_tail, r->t, p->n);
+        k.at = stretch_boundary(p, k.at);
         if (in->model->method != EP_FIT_ML_AVERAGED) a->theta[out * EP_NTHETA + 2] = p->net > 0 && net > 0 ? net / p->net : 0;
         ratio_pixel(p, v, &k, zero, r);
         return;
@@ -535,8 +579,10 @@ static ep_status apply(const struct ep_apply *a, struct ep_err *e)
 }
 
 static const struct ep_stage look = {
-    .name = "deconvolve_look", .summary = "Mean spectrum about the zero-loss peak.", .reference = "None: a mean.", .method = "",
+    .name = "deconvolve_look", .summary = "Mean spectrum about the zero-loss peak.", .reference = "None: a mean.",
+    .method = "Adds the spectra, each moved by whole channels until its zero-loss peak lies at one place, and divides by their number.",
     .version = 1, .params = params, .params_size = sizeof(struct par), .ports = ports, .nports = sizeof ports / sizeof *ports,
+    .outputs = ep_zero_loss_look_outputs, .noutputs = EP_ZERO_LOSS_BESIDE + 1,
     .declare = look_declare, .prepare = look_prepare, .free_plan = free, .add = ep_zero_loss_look_add,
     .merge = ep_zero_loss_look_merge, .finish = ep_zero_loss_look_finish,
 };

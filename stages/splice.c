@@ -23,7 +23,7 @@ static const struct ep_param params[] = {
       .doc = "Where both are compared; left out, the energies that both have, without a twentieth at each end." },
     { .name = "join", .type = EP_P_NUMBER, .offset = offsetof(struct par, join), .unit = "eV", .min = -1e5, .max = 1e5,
       .doc = "From here on the core loss is used; left out, from the start of overlap." },
-    { .name = "ratio", .type = EP_P_NUMBER, .offset = offsetof(struct par, ratio), .min = 1e-6, .max = 1e6,
+    { .name = "ratio", .type = EP_P_NUMBER, .offset = offsetof(struct par, ratio), .unit = "", .min = 1e-6, .max = 1e6,
       .doc = "The exposure ratio, core loss over low loss, where it is known exactly; left out, it is found in overlap." },
     { .name = "per", .type = EP_P_WORD, .offset = offsetof(struct par, per), .def = "image", .words = pers,
       .doc = "One ratio for the image, from the sums of all pixels, or one for each pixel from its own counts." },
@@ -428,9 +428,16 @@ static ep_status apply(const struct ep_apply *a, struct ep_err *e)
     return EP_OK;
 }
 
+static const struct ep_outdoc look_outputs[] = {
+    { "low", EP_SPECTRUM, "counts", "The sum of the low losses." }, { "core", EP_SPECTRUM, "counts", "The sum of the core losses." },
+    { "pixels", EP_MAP, "", "How many pixels were added." },
+};
+
 static const struct ep_stage look = {
-    .name = "splice_look", .summary = "Sum spectra of low and core loss.", .reference = "None: sums.", .method = "", .version = 1,
+    .name = "splice_look", .summary = "Sum spectra of low and core loss.", .reference = "None: sums.",
+    .method = "Adds the spectra of all pixels that have finite counts in both images.", .version = 1,
     .params = params, .params_size = sizeof(struct par), .ports = ports, .nports = sizeof ports / sizeof *ports,
+    .outputs = look_outputs, .noutputs = sizeof look_outputs / sizeof *look_outputs,
     .declare = look_declare, .prepare = look_prepare, .free_plan = free, .add = look_add, .merge = look_merge, .finish = look_finish,
 };
 

@@ -214,8 +214,10 @@ static ep_status apply(const struct ep_apply *a, struct ep_err *e)
 }
 
 static const struct ep_stage look = {
-    .name = "thickness_look", .summary = "Mean spectrum about the zero-loss peak.", .reference = "None: a mean.", .method = "",
+    .name = "thickness_look", .summary = "Mean spectrum about the zero-loss peak.", .reference = "None: a mean.",
+    .method = "Adds the spectra, each moved by whole channels until its zero-loss peak lies at one place, and divides by their number.",
     .version = 1, .params = params, .params_size = sizeof(struct par), .ports = ports, .nports = sizeof ports / sizeof *ports,
+    .outputs = ep_zero_loss_look_outputs, .noutputs = EP_ZERO_LOSS_BESIDE + 1,
     .declare = look_declare, .prepare = look_prepare, .free_plan = free, .add = ep_zero_loss_look_add,
     .merge = ep_zero_loss_look_merge, .finish = ep_zero_loss_look_finish,
 };

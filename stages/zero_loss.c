@@ -88,6 +88,13 @@ struct look { struct ep_zero_loss z; struct ep_axis axis; size_t item, beside; }
  * the sums of `beside` follow. */
 struct acc { int64_t n; size_t before, after; double place, sum[]; };
 
+const struct ep_outdoc ep_zero_loss_look_outputs[] = {
+    { "mean", EP_SPECTRUM, "counts", "The mean spectrum, its zero-loss peak in the middle." },
+    { "pixels", EP_MAP, "", "How many pixels have a peak." },
+    { "place", EP_MAP, "", "The mean channel of the peak." },
+    { "beside", EP_SPECTRUM, "counts", "The mean spectrum of the other image, where there is one." },
+};
+
 void ep_zero_loss_look_declare(struct ep_declare *d, const struct ep_desc *in, const struct ep_desc *beside)
 {
     struct ep_desc *o = ep_declare_output(d, "mean", EP_SPECTRUM);

@@ -21,6 +21,7 @@ bool ep_zero_loss_check(struct ep_declare *d, const char *port, const struct ep_
 
 /* Its outputs: a spectrum whose channel nch is the peak; how many pixels; the mean channel of the peak; the mean of `beside`. */
 enum { EP_ZERO_LOSS_MEAN, EP_ZERO_LOSS_PIXELS, EP_ZERO_LOSS_PLACE, EP_ZERO_LOSS_BESIDE };
+extern const struct ep_outdoc ep_zero_loss_look_outputs[EP_ZERO_LOSS_BESIDE + 1];
 void ep_zero_loss_look_declare(struct ep_declare *d, const struct ep_desc *in, const struct ep_desc *beside);
 ep_status ep_zero_loss_look_prepare(const struct ep_prepare *p, const struct ep_desc *in, size_t item, const struct ep_desc *beside,
                                     void **plan, struct ep_err *e);

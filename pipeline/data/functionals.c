@@ -166,7 +166,7 @@ const struct ep_window_sums *ep_window_sums(struct ep_window_sums *s, const stru
                                             double *x, size_t room)
 {
     const struct ep_model *m = c->model;
-    if (!m || c->shift || m->form == EP_MODEL_TWO_POWERS) return NULL;
+    if (!m || c->shift || m->form == EP_MODEL_TWO_POWERS || m->transfer.group) return NULL;
     if (s->of == m) return s;
     s->of = m;
     for (size_t i = 0; i < n; i++) {

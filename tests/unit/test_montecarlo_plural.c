@@ -207,7 +207,7 @@ static void test_fourier_ratio(void **unused)
     (void)unused;
     uniform(14);
     static const double windows_of_edge[][2] = { { 296, 304 }, { 296, 350 }, { 315, 340 } };
-    struct ep_desc dl = desc(rows(20), 40, 500, -20, 0.25), dc = desc(rows(20), 40, 800, 230, 0.25);
+    struct ep_desc dl = desc(rows(20), 40, 1250, -20, 0.1), dc = desc(rows(20), 40, 800, 230, 0.25);     /* channels need not fit */
     struct lamella low_side = lamella, edge = lamella;
     low_side.electrons = 1e7;
     edge.electrons = 2e5;

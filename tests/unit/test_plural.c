@@ -202,23 +202,29 @@ static void test_bad_pixels(void **unused)
 static void test_mistakes(void **unused)
 {
     (void)unused;
-    struct ep_desc core = desc(2, 2, 500, 100, 0.1), low = desc(2, 2, 900, -20, 0.1), net = low, other = low;
+    struct ep_desc core = desc(2, 2, 500, 100, 0.1), low = desc(2, 2, 900, -20, 0.1), net = low, other = low, joined = low, done = low;
     net.modelled = true;
-    other.energy.scale = 0.2;
+    other.energy.scale = 2;
+    joined.low = (struct ep_low_noise){ 500, 16, 0 };
+    done.modelled = done.deconvolved = true;
     static const struct { const char *stage, *params, *says; int a, b; } cases[] = {
         { "thickness", "{}", "no zero-loss peak on it", 0, -1 },
         { "thickness", "{}", "background-subtracted", 2, -1 },
         { "deconvolve", "{}", "no zero-loss peak on it", 0, -1 },
         { "deconvolve", "{method: ratio}", "needs low_loss", 0, -1 },
         { "deconvolve", "{method: ratio}", "needs net counts", 0, 1 },
-        { "deconvolve", "{method: ratio}", "of one width", 2, 3 },
+        { "deconvolve", "{method: ratio}", "widths so different", 2, 3 },
+        { "background", "{window: [0, 30]}", "those of the low loss", 4, -1 },
+        { "background", "{window: [0, 30]}", "deconvolved", 5, -1 },
+        { "sum_spectrum", "{}", "not linear", 5, -1 },
+        { "deconvolve", "{}", "deconvolved already", 5, -1 },
         { "deconvolve", "{}", "join the two with splice", 1, 1 },
         { "splice", "{}", "low_loss is missing", 0, -1 },
         { "splice", "{}", "need energies in common", 0, 1 },
         { "splice", "{}", "not raw counts", 2, 1 },
         { "splice", "{}", "nothing to join", 1, 1 },
     };
-    const struct ep_desc *all[] = { &core, &low, &net, &other };
+    const struct ep_desc *all[] = { &core, &low, &net, &other, &joined, &done };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const struct ep_desc *d[] = { all[cases[i].a], cases[i].b < 0 ? NULL : all[cases[i].b] };
         struct rig r;
