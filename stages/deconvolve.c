@@ -25,7 +25,7 @@ struct par { struct ep_zero_loss_par zlp; int method; double width, tail_exponen
 static const struct ep_param params[] = {
     EP_ZERO_LOSS_PARAMS,
     { .name = "method", .type = EP_P_WORD, .offset = offsetof(struct par, method), .def = "log", .words = methods,
-      .doc = "log for a whole spectrum with its zero-loss peak (splice makes one); ratio for a background-subtracted edge with its low_loss." },
+      .doc = "Fourier-log for a whole spectrum with its zero-loss peak (splice makes one); Fourier-ratio for a background-subtracted edge with its low_loss." },
     { .name = "width", .type = EP_P_NUMBER, .offset = offsetof(struct par, width), .unit = "eV", .min = 0.001, .max = 100,
       .doc = "Give the result the resolution of a Gaussian of this FWHM; left out, it keeps that of the measurement." },
     { .name = "tail_exponent", .type = EP_P_NUMBER, .offset = offsetof(struct par, tail_exponent), .unit = "", .min = 0.5, .max = 20,
