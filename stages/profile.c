@@ -144,7 +144,9 @@ static void declare_image(struct ep_declare *d, const struct ep_desc *in, const 
 {
     const struct par *p = d->par;
     size_t bytes;
-    if (in->modelled)
+    if (in->deconvolved)
+        ep_declare_error(d, "input", "the input is deconvolved, which is not linear: put profile before deconvolve, so that the sums are deconvolved");
+    else if (in->modelled)
         ep_declare_error(d, "input", "the input is background-subtracted: average raw counts instead (put profile before background), so "
                                      "that the background is fitted to the sums");
     if (p->statistic == MEAN)
@@ -169,6 +171,7 @@ static void declare_image(struct ep_declare *d, const struct ep_desc *in, const 
     o->gain = in->gain;
     o->gain_estimated = in->gain_estimated;
     o->read_noise = in->read_noise;      /* of one pixel: finish() knows how many there are */
+    o->low = in->low;
     o = ep_declare_output(d, "pixels", EP_MAP);
     distance_axis(o, in, l);
     strncpy(o->long_name, "Pixels summed", sizeof o->long_name - 1);
@@ -444,6 +447,7 @@ static ep_status finish_image(const struct plan *q, void *acc, struct ep_signal 
     }
     if (!st && most == 0) return ep_fail(e, EP_E_COMPUTE, "no pixel beside the boundary has a spectrum: all are masked, flagged or not finite");
     if (!st && s) s->d.read_noise = q->read_noise * sqrt((double)most);       /* an upper limit where a bin holds fewer pixels */
+    if (!st && s) s->d.low.read_noise *= sqrt((double)most);
     return st;
 }
 
