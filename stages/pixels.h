@@ -3,6 +3,7 @@
 #define EP_STAGES_PIXELS_H
 #include <math.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include "pipeline/stage.h"
 
@@ -73,7 +74,7 @@ static inline struct ep_desc *ep_declare_like(struct ep_declare *d, const char *
     from.dtype = o->dtype;
     from.primary = false;
     memset(from.long_name, 0, sizeof from.long_name);
-    strncpy(from.long_name, long_name, sizeof from.long_name - 1);
+    snprintf(from.long_name, sizeof from.long_name, "%s", long_name);
     if (from.kind == EP_IMAGE) from.has_sigma = false;
     if (from.kind == EP_SPECTRUM) from.has_sigma = true;
     if (from.spectral && !from.unit[0]) memcpy(from.unit, "counts", sizeof "counts");

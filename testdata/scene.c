@@ -42,8 +42,8 @@ static void set_specimen(struct sim_run *r, double t, const struct sim_series *s
      * Three tenths of what leaves the NCM are found in the LLTO of the field, the rest is not. */
     r->li_moved = open ? onset_growth(t, 60.0, 180.0, 0.45) : onset_growth(t, 350.0, 150.0, 0.35);
     double moved = r->li_moved * sim_materials[SIM_NCM].lithium_mol_l;
-    r->li_ncm_mol_l = sim_materials[SIM_NCM].lithium_mol_l - moved;
-    r->li_llto_mol_l = sim_materials[SIM_LLTO].lithium_mol_l + 0.3 * moved;
+    r->li_ncm_mol_l = s->lithium * (sim_materials[SIM_NCM].lithium_mol_l - moved);
+    r->li_llto_mol_l = s->lithium * (sim_materials[SIM_LLTO].lithium_mol_l + 0.3 * moved);
 
     /* Interdiffusion: (003) 2 nm at 700 degC; (104) 6 nm from 450 degC on. */
     r->profile = (enum sim_profile)s->profile;
@@ -143,7 +143,7 @@ struct sim_run sim_run_of(enum sim_sample sample, int temperature_c,
      * wedge left by the ion beam), current +-10 % between runs, energy axis up to +-1 eV. */
     struct sim_rng rng;
     sim_rng_seed(&rng, sim_hash(r.seed, 0x52554eu));
-    r.thickness_nm = 60.0 * (1.0 + 0.10 * (2.0 * sim_uniform(&rng) - 1.0));
+    r.thickness_nm = 60.0 * (1.0 + series->specimen.thickness_spread * (2.0 * sim_uniform(&rng) - 1.0));
     r.current_na = 0.1 * (1.0 + 0.10 * (2.0 * sim_uniform(&rng) - 1.0));
     r.current_fall = 0.01;
     r.zlp_offset_ev = 2.0 * sim_uniform(&rng) - 1.0;

@@ -337,16 +337,21 @@ static int make_stamp(const struct sim_series *series, char *stamp, size_t size)
 {
     const struct sim_specimen *s = &series->specimen;
     const struct sim_eds_series *e = &series->eds;
+    char other[96] = "";
+    if (s->lithium != 1.0 || s->thickness_spread != 0.1) {
+        snprintf(other, sizeof other, " lithium %.17g thickness %.17g", s->lithium,
+                 s->thickness_spread);
+    }
     int n = snprintf(stamp, size,
                      "simulate series\nversion %d\nseed %llu\npixels %zu,%zu\ndose %.17g\n"
                      "eds %zu,%zu dose %.17g offset %.17g gain %.17g width %.17g tail %.17g\n"
-                     "profile %s waves %.17g,%.17g tilt %.17g drift %.17g%s%s\nruns",
+                     "profile %s waves %.17g,%.17g tilt %.17g drift %.17g%s%s%s\nruns",
                      SIM_VERSION, (unsigned long long)series->seed, series->ny, series->nx,
                      series->dose, e->ny, e->nx, e->dose, e->offset_error_ev, e->gain_error,
                      e->width_error_ev, e->tail, sim_profile_names[s->profile],
                      s->wavy ? s->wave_nm : 0.0, s->wavy ? s->wavelength_nm : 0.0,
                      s->tilt_degree, s->drift, s->no_diffusion ? " no diffusion" : "",
-                     s->flip ? " flipped" : "");
+                     s->flip ? " flipped" : "", other);
     for (size_t i = 0; i < series->nsamples && n < (int)size; i++) {
         n += snprintf(stamp + n, size - (size_t)n, " %s", sim_sample_names[series->samples[i]]);
     }

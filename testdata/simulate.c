@@ -37,6 +37,8 @@ static const char usage[] =
     "  --no-diffusion      Ti, La, Mn, Co, Ni stay where they are; lithium moves\n"
     "  --flip              mirrors the specimen: NCM at low x\n"
     "  --drift F           factor on the drift between scans, default 1\n"
+    "  --lithium F         factor on all lithium, default 1; 0: a specimen without\n"
+    "  --thickness-spread F  most that a run's thickness differs from 60 nm, default 0.1\n"
     "  --eds-pixels NY,NX  default 32,112\n"
     "  --eds-dose F        factor on the live time of the X-ray scans, default 1\n"
     "  --eds-offset-error EV, --eds-gain-error F, --eds-width-error EV\n"
@@ -168,6 +170,8 @@ static int series_option(void *target, const char *option, const char *value, st
         {"--dose", &s->dose, 1e-6, 1000.0},
         {"--tilt", &s->specimen.tilt_degree, -45.0, 45.0},
         {"--drift", &s->specimen.drift, 0.0, 10.0},
+        {"--lithium", &s->specimen.lithium, 0.0, 10.0},
+        {"--thickness-spread", &s->specimen.thickness_spread, 0.0, 0.9},
         {"--wave-amplitude", &s->specimen.wave_nm, 1e-3, 10.0},
         {"--wavelength", &s->specimen.wavelength_nm, 1.0, 1e4},
         {"--eds-dose", &s->eds.dose, 1e-6, 1000.0},
@@ -341,7 +345,8 @@ static int series_command(struct sim_words *words, struct sim_err *err)
 {
     struct sim_series series = {
         .seed = 1, .ny = 28, .nx = 72, .dose = 1.0,
-        .specimen = {.wave_nm = 1.0, .wavelength_nm = 12.0, .tilt_degree = NAN, .drift = 1.0},
+        .specimen = {.wave_nm = 1.0, .wavelength_nm = 12.0, .tilt_degree = NAN, .drift = 1.0,
+                     .lithium = 1.0, .thickness_spread = 0.1},
         .eds = {.ny = 32, .nx = 112, .dose = 1.0, .offset_error_ev = NAN, .gain_error = NAN,
                 .width_error_ev = NAN},
         .samples = {SIM_NCM003, SIM_NCM104}, .nsamples = 2,

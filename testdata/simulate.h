@@ -58,6 +58,8 @@ struct sim_specimen {
     int no_diffusion, flip;                 /* flip: mirrored in x, NCM at low x */
     double tilt_degree;                     /* of the boundary; NAN: the sample's own */
     double drift;                           /* factor on the drift between scans */
+    double lithium;                         /* factor on all lithium; 0: none */
+    double thickness_spread;                /* largest deviation of a run's thickness from 60 nm */
 };
 
 /* The X-ray scans. NAN: each run draws its own small error of the energy axis. */

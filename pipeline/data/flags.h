@@ -18,14 +18,15 @@
     X(SIGMA_ESTIMATED,  9, "sigma_estimated", "the sigma rests on an estimated gain")                 \
     X(LOW_DENOMINATOR, 10, "low_denominator", "the denominator is below 3 sigma")                     \
     X(BIASED,          11, "biased",          "made by a non-negative fit: do not average")           \
-    X(PARTIAL,         12, "partial",         "an average or sum over fewer pixels than asked for")
+    X(PARTIAL,         12, "partial",         "an average or sum over fewer pixels than asked for")      \
+    X(NOT_SEPARABLE,   13, "not_separable",   "reasonable models of overlapping edges disagree: no amount is given")
 
 #define EP_FLAG_ENUM(name, bit, word, doc) EP_FLAG_##name = UINT32_C(1) << (bit),
 enum { EP_FLAG_LIST(EP_FLAG_ENUM) EP_FLAG_END };
 #undef EP_FLAG_ENUM
 /* Pixels with any of these carry NaN. */
 #define EP_FLAGS_FATAL (EP_FLAG_NO_COUNTS | EP_FLAG_FIT_FAILED | EP_FLAG_MASKED | EP_FLAG_NOT_FINITE | EP_FLAG_OFF_AXIS | EP_FLAG_NO_ZLP | EP_FLAG_SHIFT_LIMIT)
-#define EP_NFLAGS 13
+#define EP_NFLAGS 14
 struct ep_flag_info { uint32_t bit; const char *word, *doc; };
 extern const struct ep_flag_info ep_flag_infos[EP_NFLAGS];
 #endif

@@ -263,7 +263,8 @@ static void collect_items(struct ep_graph *g, struct ep_node *n)
                 if (!run->skip && agree(g->recipe, run, n->run, g->mask[n->step])) add_item(g, n, p, &list, &refs->v[j], 0, run);
             }
         }
-        if (refs->n == 0 && n->stage->ports[p].paired) {
+        bool summed = p && n->nitem[0] && n->item_store[0][0].d && n->item_store[0][0].d->kind == EP_SPECTRUM && n->s->port[0].v[0].kind != EP_REF_INPUT;
+        if (refs->n == 0 && n->stage->ports[p].paired && !summed) { /* a spectrum made of an image has not the image's pixels */
             long pair = pair_of(g, n->s);
             if (pair >= 0) add_item(g, n, p, &list, NULL, (size_t)pair, n->run);
         }

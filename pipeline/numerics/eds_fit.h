@@ -92,6 +92,9 @@ struct ep_eds_solver {
 /* `lines`: the mean pixel's counts of each column; back: its background. */
 ep_status ep_eds_solver_new(const struct ep_eds *m, const double *theta, const double *lines, const double *back, size_t nback,
                             double gain, double noise2, struct ep_eds_solver **out, struct ep_err *e);
+/* Of any n columns x[n][nch] (one matrix for all pixels, of any kind of spectrum); var[nch]: variances that weigh, mean[n]. */
+ep_status ep_eds_solver_of(size_t nch, size_t n, const double *x, const double *var, const double *mean, double gain, double noise2,
+                           struct ep_eds_solver **out, struct ep_err *e);
 void ep_eds_solver_free(struct ep_eds_solver *s);
 /* The variance of q'c (q [n]) is  gain sum_k c_k t_k + noise2 t_n: fills t [n + 1]. */
 void ep_eds_variance_terms(const struct ep_eds_solver *s, const double *q, double *t);

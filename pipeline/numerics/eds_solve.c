@@ -87,12 +87,10 @@ static double level(const double *v, size_t n)
     return s / (double)n;
 }
 
-ep_status ep_eds_solver_new(const struct ep_eds *m, const double *theta, const double *lines, const double *back, size_t nback,
-                            double gain, double noise2, struct ep_eds_solver **out, struct ep_err *e)
+static struct ep_eds_solver *new_solver(size_t nch, size_t n, double gain, double noise2)
 {
-    size_t nch = m->nch, n = m->ncol + nback;
     struct ep_eds_solver *s = ep_xcalloc(1, sizeof *s);
-    *s = (struct ep_eds_solver){ .nch = nch, .ncol = m->ncol, .nback = nback, .n = n, .gain = gain, .noise2 = noise2 };
+    *s = (struct ep_eds_solver){ .nch = nch, .n = n, .gain = gain, .noise2 = noise2 };
     s->x = doubles(n * nch);
     s->lt = doubles(nch * n);
     s->w = doubles(nch);
@@ -100,6 +98,25 @@ ep_status ep_eds_solver_new(const struct ep_eds *m, const double *theta, const d
     s->sum = doubles(n);
     s->expected = doubles(n);
     s->mean = doubles(n);
+    return s;
+}
+
+static ep_status finish(struct ep_eds_solver *s, struct ep_eds_solver **out, struct ep_err *e)
+{
+    ep_status st = solve(s, e);
+    *out = st ? NULL : s;
+    if (st) ep_eds_solver_free(s);
+    else expect(s);
+    return st;
+}
+
+ep_status ep_eds_solver_new(const struct ep_eds *m, const double *theta, const double *lines, const double *back, size_t nback,
+                            double gain, double noise2, struct ep_eds_solver **out, struct ep_err *e)
+{
+    size_t nch = m->nch;
+    struct ep_eds_solver *s = new_solver(nch, m->ncol + nback, gain, noise2);
+    s->ncol = m->ncol;
+    s->nback = nback;
     s->polynomial = doubles(nback * nch);
     ep_eds_columns(m, theta, s->x, NULL, NULL);
     double least = fmax(1e-3 * level(back, nch), 1e-12), x0 = log(fmax(m->first, 50)), x1 = log(m->first + (double)nch * m->step);
@@ -118,15 +135,18 @@ ep_status ep_eds_solver_new(const struct ep_eds *m, const double *theta, const d
     }
     for (size_t k = 0; k < m->ncol; k++) s->mean[k] = lines[k];
     if (nback) s->mean[m->ncol] = 1;
-    ep_status st = solve(s, e);
-    if (st) {
-        ep_eds_solver_free(s);
-        *out = NULL;
-        return st;
-    }
-    expect(s);
-    *out = s;
-    return EP_OK;
+    return finish(s, out, e);
+}
+
+ep_status ep_eds_solver_of(size_t nch, size_t n, const double *x, const double *var, const double *mean, double gain, double noise2,
+                           struct ep_eds_solver **out, struct ep_err *e)
+{
+    struct ep_eds_solver *s = new_solver(nch, n, gain, noise2);
+    s->ncol = n;
+    memcpy(s->x, x, n * nch * sizeof *x);
+    memcpy(s->mean, mean, n * sizeof *mean);
+    for (size_t i = 0; i < nch; i++) s->w[i] = 1 / var[i];
+    return finish(s, out, e);
 }
 
 void ep_eds_solver_free(struct ep_eds_solver *s)

@@ -1,0 +1,65 @@
+/* Overlapping edges of one spectrum, fitted together.
+ *
+ * Single scattering is modelled as columns (measured shapes, or edges with a shape of a few parameters) plus powers of the energy; what
+ * plural scattering adds is known from the low loss (losses.h) and taken off first. Amplitudes are linear, the edges' shapes
+ * are refined by variable projection, held near what is known of them by priors.
+ *
+ * Modelled edges, cross section by the dipole formula from a photoabsorption in Mb:
+ *   M2,3 of Sc to Cu   height soft_step(onset, width) ((1 - tail) exp(-(E - onset)/decay) + tail (E/onset)^-2.2); edges of one column share
+ *                      width, decay and tail, and keep the ratio of height times atoms; onsets move by 0.5 eV, heights by 5 %.
+ *                      The other form, for systematics, has a Lorentzian 0.3 decay behind the onset in place of the exponential
+ *   Li K               soft_step(step, width) 2.5 Mb, with peaks 4.3 and 11 eV behind the step
+ */
+#ifndef EP_NUMERICS_MLLS_H
+#define EP_NUMERICS_MLLS_H
+#include <stdbool.h>
+#include <stddef.h>
+#include "pipeline/base/err.h"
+#include "pipeline/numerics/losses.h"
+
+enum ep_edge_shape { EP_EDGE_LI_K, EP_EDGE_M23 };
+struct ep_edge_model { char name[8]; enum ep_edge_shape shape; double onset, height, atoms; };
+/* "Li_K", "Mn_M": false when there is no model of that edge. atoms is 1. */
+bool ep_edge_model(const char *name, struct ep_edge_model *out);
+/* The names that there are, for messages. */
+const char *ep_edge_model_names(void);
+
+struct ep_mlls_column {
+    size_t nedge; struct ep_edge_model *edge;  /* modelled, or */
+    const double *shape;                       /* [nch] single scattering as measured; NaN where it is not known */
+};
+#define EP_MLLS_PAR 24                         /* shape parameters at most */
+#define EP_MLLS_EXPONENTS 4
+struct ep_mlls {
+    size_t nch; double first, step;            /* the axis, eV, rising */
+    size_t ncol; const struct ep_mlls_column *col;
+    size_t nexp; double exponent[EP_MLLS_EXPONENTS];
+    struct ep_mlls_range { size_t first, end; } fit, count;   /* channels that are fitted, that amplitudes are counted over */
+    const struct ep_losses *plural;            /* NULL: the spectrum is fitted as it is */
+    double beam_kev, collection_mrad;
+    bool resonance;                            /* the other form of M2,3 edges, for systematics */
+    size_t ntheta;                             /* by ep_mlls_parameters() */
+    struct ep_mlls_par { char name[24]; size_t col; double mean, sigma, lo, hi, doubt; } par[EP_MLLS_PAR];   /* doubt: for systematics */
+};
+/* Fills ntheta and par; fails when there are too many. */
+ep_status ep_mlls_parameters(struct ep_mlls *m, struct ep_err *e);
+
+struct ep_mlls_fit {
+    double theta[EP_MLLS_PAR], theta_sigma[EP_MLLS_PAR];
+    double *c;                    /* [ncol + nexp] */
+    double *counts, *cov;         /* [ncol] in the window, plural scattering included; [ncol][ncol] noise */
+    double *correlation;          /* [ncol + nexp][ncol + nexp] */
+    double *column;               /* [ncol][nch] per count in the window, plural scattering included; 0 outside of what is known */
+    double *single;               /* the same without plural scattering */
+    double *thick;                /* [ncol] counts in the window of single scattering, per count with plural scattering */
+    double *back, *plural, *model;/* [nch] powers; what plural scattering adds; all. NaN off the fitted channels */
+    double chi2; size_t dof;
+    bool at_bound;
+};
+struct ep_mlls_noise { double gain, noise2, low_gain, low_noise2; };   /* variance gain*counts + noise2, per channel, of both spectra */
+/* start: theta to begin with, or NULL. cov NULL in a quick fit (of a variant), as are column, back, plural and model. low: the counts
+ * that m->plural was made of; may be NULL. */
+ep_status ep_mlls_fit(const struct ep_mlls *m, const double *y, const struct ep_mlls_noise *noise, const struct ep_counts *low,
+                      const double *start, bool quick, struct ep_mlls_fit **out, struct ep_err *e);
+void ep_mlls_fit_free(struct ep_mlls_fit *f);
+#endif
