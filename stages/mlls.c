@@ -121,7 +121,7 @@ static void check_reference(struct ep_declare *d, size_t k, const char *label, b
         const struct ep_desc *r = refs->v[i].d;
         double lo = ep_axis_at(&r->energy, 0), hi = ep_axis_at(&r->energy, (double)r->energy.size - 1);
         if (strncmp(r->meta.signal_type, "EDS", 3) == 0) ep_declare_error(d, "references", "'%s' holds X-rays, not energy losses", label);
-        else if (r->modelled) ep_declare_error(d, "references", "'%s' is background-subtracted: give the spectrum as measured", label);
+        else if (r->modelled && !r->deconvolved) ep_declare_error(d, "references", "'%s' is background-subtracted: give the spectrum as measured", label);
         else if (r->energy.size < 10 || !(r->energy.scale > 0)) ep_declare_error(d, "references", "'%s' has no rising energy axis", label);
         else if (!low && (lo > par->range[0] + r->energy.scale || hi < par->range[1] - 2 * r->energy.scale))
             ep_declare_error(d, "references", "'%s' is a spectrum from %g to %g eV; the range, %g to %g eV, must lie within it", label, lo, hi,
@@ -193,7 +193,9 @@ static void check_input(struct ep_declare *d, const struct ep_desc *in, const st
 {
     const struct ep_mlls_params *par = d->par;
     if (strncmp(in->meta.signal_type, "EDS", 3) == 0) ep_declare_error(d, "input", "the input holds X-rays, not energy losses: use eds_lines");
-    if (in->modelled) ep_declare_error(d, "input", "the input is background-subtracted: give the raw counts, the fit has a background of its own");
+    if (in->deconvolved) ep_declare_error(d, "input", "plural scattering is taken off the input: give the raw counts and low_loss, the fit does that itself");
+    else if (in->modelled) ep_declare_error(d, "input", "the input is background-subtracted: give the raw counts, the fit has a background of its own");
+    else if (in->low.end > 0) ep_declare_error(d, "input", "the input is joined of low and core loss: give the core loss, and the low loss as low_loss");
     else if (in->gain == 0 && in->read_noise == 0)
         ep_declare_error(d, "input", "the input holds no counts (its noise is not known): give the spectra that it was made from");
     if (!(in->energy.scale > 0)) ep_declare_error(d, "input", "the energy axis runs downwards: turn it round");

@@ -3,9 +3,9 @@
 #include "mlls_rig.h"
 #include "pipeline/numerics/linalg.h"
 
-static const char NCM[] = "{range: [45, 80], columns: [{name: Li, edge: Li_K}, {name: TM, edges: [Mn_M, Co_M, Ni_M]}]}";
-static const char NCM_PER[] = "{range: [45, 80], per: TM, columns: [{name: Li, edge: Li_K}, {name: TM, edges: [Mn_M, Co_M, Ni_M]}]}";
-static const char LLTO[] = "{range: [45, 80], columns: [{name: Li, edge: Li_K}, {name: TiM, spectrum: oxide, low_loss: oxide_low}]}";
+static const char NCM[] = "{range: [45, 82], columns: [{name: Li, edge: Li_K}, {name: TM, edges: [Mn_M, Co_M, Ni_M]}]}";
+static const char NCM_PER[] = "{range: [45, 82], per: TM, columns: [{name: Li, edge: Li_K}, {name: TM, edges: [Mn_M, Co_M, Ni_M]}]}";
+static const char LLTO[] = "{range: [45, 82], columns: [{name: Li, edge: Li_K}, {name: TiM, spectrum: oxide, low_loss: oxide_low}]}";
 
 static struct sim_spectra spec(enum sim_what what, double t, double lithium)
 {
@@ -164,12 +164,12 @@ static void test_llto(void **unused)
     print_message("LLTO: %+.3f, systematic %.3f\n", mlls_value(&r, "Li", 0) / s.li - 1, mlls_value(&r, "Li_systematic", 0) / s.li);
     assert_float_equal(mlls_value(&r, "Li", 0) / s.li, 1, 0.1);
     mlls_free(&r);
-    fit_spectrum(&r, "{range: [45, 80], columns: [{name: Li, edge: Li_K}, {name: TiM, edge: Ti_M}]}", &s, 0, NULL);
+    fit_spectrum(&r, "{range: [45, 82], columns: [{name: Li, edge: Li_K}, {name: TiM, edge: Ti_M}]}", &s, 0, NULL);
     assert_true(isnan(mlls_value(&r, "Li", 0)) && (r.out[0].flag[0] & EP_FLAG_NOT_SEPARABLE));
     assert_true(mlls_says(&r, "Ti M is modelled"));
     mlls_free(&r);
     /* unless the limit says so */
-    fit_spectrum(&r, "{range: [45, 80], separable: 100, columns: [{name: Li, edge: Li_K}, {name: TiM, edge: Ti_M}]}", &s, 0, NULL);
+    fit_spectrum(&r, "{range: [45, 82], separable: 100, columns: [{name: Li, edge: Li_K}, {name: TiM, edge: Ti_M}]}", &s, 0, NULL);
     assert_true(isfinite(mlls_value(&r, "Li", 0)));
     mlls_free(&r);
     for (int i = 0; i < 2; i++) ep_signal_free(ref[i].s);
@@ -196,7 +196,7 @@ static void test_change(void **unused)
         struct sim_spectra x = spec(SIM_NCM, t[k], lithium[k]);
         for (size_t i = 0; i < SIM_CORE_N; i++) x.core[i] *= 0.9;
         for (size_t i = 0; i < SIM_LOW_N; i++) x.low[i] *= 0.9;
-        fit_spectrum(&r, "{range: [45, 80], per: thickness, columns: [{name: Li, spectrum: p.single_Li}, {name: TM, spectrum: p.single_TM}]}", &x, 2, ref);
+        fit_spectrum(&r, "{range: [45, 82], per: thickness, columns: [{name: Li, spectrum: p.single_Li}, {name: TM, spectrum: p.single_TM}]}", &x, 2, ref);
         double q = mlls_value(&r, "Li_per_thickness", 0);
         if (k == 0) quotient = q;
         assert_float_equal(q / quotient, lithium[k], 0.03);
@@ -214,7 +214,7 @@ static void test_learned(void **unused)
     struct mlls_ref ref[] = { { "a", mlls_signal(a.core, SIM_CORE_N, SIM_CORE_0) }, { "b", mlls_signal(b.core, SIM_CORE_N, SIM_CORE_0) },
                               { "al", mlls_signal(a.low, SIM_LOW_N, SIM_LOW_0) }, { "bl", mlls_signal(b.low, SIM_LOW_N, SIM_LOW_0) } };
     struct mlls_rig r;
-    fit_spectrum(&r, "{range: [45, 80], columns: [{name: Li, learned: [a, b], low_loss: [al, bl]}, {name: TM, edges: [Mn_M, Co_M, Ni_M]}]}", &a, 4, ref);
+    fit_spectrum(&r, "{range: [45, 82], columns: [{name: Li, learned: [a, b], low_loss: [al, bl]}, {name: TM, edges: [Mn_M, Co_M, Ni_M]}]}", &a, 4, ref);
     print_message("learned: %+.3f\n", mlls_value(&r, "Li", 0) / a.li - 1);
     assert_float_equal(mlls_value(&r, "Li", 0) / a.li, 1, 0.15);    /* nothing says how much of the first spectrum is lithium */
     mlls_free(&r);
@@ -327,8 +327,8 @@ static void test_nonneg(void **unused)
     (void)unused;
     struct scene m = scene_of(2, 64, 100);
     struct mlls_rig a, b;
-    mlls_run(&a, "{range: [45, 80], separable: 100, columns: [{name: Li, edge: Li_K}, {name: TM, edges: [Mn_M, Co_M, Ni_M]}]}", &m.in, &m.low, 0, NULL);
-    mlls_run(&b, "{range: [45, 80], separable: 100, nonneg: true, columns: [{name: Li, edge: Li_K}, {name: TM, edges: [Mn_M, Co_M, Ni_M]}]}", &m.in, &m.low, 0, NULL);
+    mlls_run(&a, "{range: [45, 82], separable: 100, columns: [{name: Li, edge: Li_K}, {name: TM, edges: [Mn_M, Co_M, Ni_M]}]}", &m.in, &m.low, 0, NULL);
+    mlls_run(&b, "{range: [45, 82], separable: 100, nonneg: true, columns: [{name: Li, edge: Li_K}, {name: TM, edges: [Mn_M, Co_M, Ni_M]}]}", &m.in, &m.low, 0, NULL);
     size_t negative = 0;
     for (size_t p = 0; p < 128; p++) {
         double li = mlls_value(&a, "Li", p), tm = mlls_value(&a, "TM", p);
@@ -361,16 +361,16 @@ static void refused(const char *params, const char *text)
 static void test_messages(void **unused)
 {
     (void)unused;
-    refused("{range: [45, 80], columns: [{name: Li}]}", "give one of edge, edges, spectrum, learned");
-    refused("{range: [45, 80], columns: [{name: Li, edge: Li_L}]}", "no model of an edge 'Li_L'");
-    refused("{range: [45, 80], columns: [{name: TM, edges: [Li_K, Co_M]}]}", "only M2,3 edges are tied");
-    refused("{range: [45, 80], columns: [{name: TM, edges: [Mn_M, Co_M], tie: [1]}]}", "tie has 1 numbers for 2 edges");
-    refused("{range: [45, 80], columns: [{name: Li, edge: Li_K}, {name: Li, edge: Ti_M}]}", "two columns are named 'Li'");
-    refused("{range: [45, 80], columns: [{name: A, spectrum: other}]}", "'other' is not among the references: short");
-    refused("{range: [45, 80], columns: [{name: A, spectrum: short}]}", "must lie within it");
+    refused("{range: [45, 82], columns: [{name: Li}]}", "give one of edge, edges, spectrum, learned");
+    refused("{range: [45, 82], columns: [{name: Li, edge: Li_L}]}", "no model of an edge 'Li_L'");
+    refused("{range: [45, 82], columns: [{name: TM, edges: [Li_K, Co_M]}]}", "only M2,3 edges are tied");
+    refused("{range: [45, 82], columns: [{name: TM, edges: [Mn_M, Co_M], tie: [1]}]}", "tie has 1 numbers for 2 edges");
+    refused("{range: [45, 82], columns: [{name: Li, edge: Li_K}, {name: Li, edge: Ti_M}]}", "two columns are named 'Li'");
+    refused("{range: [45, 82], columns: [{name: A, spectrum: other}]}", "'other' is not among the references: short");
+    refused("{range: [45, 82], columns: [{name: A, spectrum: short}]}", "must lie within it");
     refused("{range: [45, 62], columns: [{name: Li, edge: Li_K}]}", "does not lie within the range");
-    refused("{range: [45, 80], per: Ni, columns: [{name: Li, edge: Li_K}]}", "no column named 'Ni'");
-    refused("{range: [45, 80], per: thickness, columns: [{name: Li, edge: Li_K}]}", "sum a region first");
+    refused("{range: [45, 82], per: Ni, columns: [{name: Li, edge: Li_K}]}", "no column named 'Ni'");
+    refused("{range: [45, 82], per: thickness, columns: [{name: Li, edge: Li_K}]}", "sum a region first");
     struct ep_desc d = mlls_desc(2, 2, false);
     struct mlls_rig r;
     mlls_declare(&r, NCM, &d, NULL, 0, NULL);

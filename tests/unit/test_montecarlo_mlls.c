@@ -5,7 +5,7 @@
 #include "mlls_rig.h"
 #include "pipeline/numerics/linalg.h"
 
-#define FIT "range: [45, 80], systematics: false, separable: 100, columns: [{name: Li, edge: Li_K}, {name: TM, edges: [Mn_M, Co_M, Ni_M]}]"
+#define FIT "range: [45, 82], systematics: false, separable: 100, columns: [{name: Li, edge: Li_K}, {name: TM, edges: [Mn_M, Co_M, Ni_M]}]"
 
 /* 80 repeats: the ratio of scatter to sigma is known to 8 %, the share within one sigma to 0.05. Limits are three times that. */
 static void test_spectrum(void **unused)
