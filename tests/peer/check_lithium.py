@@ -182,6 +182,7 @@ def check_which_lithium(tmp):
         assert np.isnan(counts(with_li, sample, t, "llto_flagged")), "LLTO without reference was given"
     for step, off, sigma in changes:
         assert abs(off) < max(0.03, 2 * sigma), f"change of {step}: off by {off:.3f}"
-    # In hot runs the metals' profiles reach into the regions: what varies along them there is not noise.
+    # Thickness varies by 10 % along the columns of the field, and in hot runs the metals' profiles reach into the regions: what that
+    # does beyond first order is not noise and not in sigma. In LLTO lithium is a fortieth of the counts, so it shows there.
     for host, r in scatter.items():
-        assert 0.85 < r[0][0] < 1.25 and all(b < 2.5 for _, b in r), f"pixels of {host}"
+        assert 0.85 < r[0][0] < (1.25 if host == "ncm" else 1.7) and all(b < 2.5 for _, b in r), f"pixels of {host}"
