@@ -63,7 +63,7 @@ const struct ep_param ep_mlls_params[] = {
       .doc = "The column to divide the first column's counts by, so that thickness and current cancel; or `thickness`: that of a spectrum, t/lambda "
              "times the zero-loss counts of its low loss." },
     { .name = "nonneg", .type = EP_P_BOOL, .offset = offsetof(struct ep_mlls_params, nonneg), .def = "false",
-      .doc = "Let no column of a pixel be negative. Such maps are flagged biased: profile, front and collect refuse them." },
+      .doc = "Let no column of a pixel be negative; such maps are flagged biased, and profile, front and collect refuse them." },
     { .name = "systematics", .type = EP_P_BOOL, .offset = offsetof(struct ep_mlls_params, systematics), .def = "true",
       .doc = "Repeat the fit of the sum with other ranges, exponents and constants of the edges, for a systematic sigma." },
     { .name = "separable", .type = EP_P_NUMBER, .offset = offsetof(struct ep_mlls_params, separable), .unit = "", .def = "0.3", .min = 0.01,

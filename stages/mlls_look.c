@@ -365,7 +365,7 @@ static ep_status shifted_spectra(const struct plan *q, const struct acc *acc, st
     for (int up = 0; !st && up < 2; up++) {
         for (size_t k = 0; k < q->ncol; k++) {
             double *s = shape + k * q->nch;
-            if (q->col[k].nedge || q->par->columns.n == 0 || !ep_mlls_colpar(q->par, k)->spectrum) continue;
+            if (q->col[k].nedge || !ep_mlls_colpar(q->par, k)->spectrum) continue;
             any = true;
             for (size_t i = 0; i < q->nch; i++) {
                 size_t j = up ? i + (i + 1 < q->nch) : i - (i > 0);
