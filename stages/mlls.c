@@ -250,7 +250,8 @@ static void declare(struct ep_declare *d)
     if (thickness && !ep_mlls_plural(par, d->in)) ep_declare_error(d, "per", "the thickness is known from the low loss: give low_loss");
     else if (thickness && in->kind != EP_SPECTRUM) ep_declare_error(d, "per", "the thickness is that of a spectrum: sum a region first, or divide by a column");
     else if (par->per && !thickness && !has_column(par, par->per)) ep_declare_error(d, "per", "there is no column named '%s'", par->per);
-    if (par->per && strcmp(par->per, ep_mlls_colpar(par, 0)->name) == 0) ep_declare_error(d, "per", "the first column is divided by another one, not by itself");
+    if (par->per && strcmp(par->per, ep_mlls_colpar(par, 0)->name) == 0)
+        ep_declare_error(d, "per", "the first column is divided by another one, not by itself");
     if (!par->per && d->in[EP_MLLS_RELATIVE].n)
         ep_declare_error(d, "relative_to", "relative_to needs per: the column that says how thick the specimen is and how strong the beam");
     if (par->nonneg && in->kind == EP_SPECTRUM) ep_declare_error(d, "nonneg", "nonneg is for the pixels of an image; a spectrum's counts stay signed");
@@ -347,7 +348,8 @@ static ep_status read_look(struct plan *p, const struct ep_prepare *pr, struct e
     scale = column_of(pr->look[EP_MLLS_COUNTS], "scale", p->ncol);
     single = column_of(pr->look[EP_MLLS_COUNTS], "single", p->ncol);
     thick = column_of(pr->look[EP_MLLS_FIT], "thickness_counts", 1);
-    if (!n || !(*n->num > 0) || !bound || !chi2 || !counts || !counts->sigma || !systematic || !scale || !single || !thick || pr->look[EP_MLLS_SUM]->n != p->nch)
+    ok = n && *n->num > 0 && bound && chi2 && counts && counts->sigma && systematic && scale && single && thick;
+    if (!ok || pr->look[EP_MLLS_SUM]->n != p->nch)
         return ep_fail(e, EP_E_COMPUTE, "the fit of the sum is not the one that these columns need");
     p->look = (const struct ep_signal *const *)pr->look;
     p->n = *n->num;

@@ -654,7 +654,8 @@ static const struct ep_outdoc outputs[] = {
     { "background", EP_SPECTRUM, "counts", "The powers of the energy in it." },
     { "plural", EP_SPECTRUM, "counts", "What plural scattering adds to single scattering, from the low loss." },
     { "fit", EP_TABLE, "", "Chi-square, t/lambda, and whether the model fits and its columns differ." },
-    { "counts", EP_TABLE, "", "Counts of each column in the window, with noise and systematic sigma, what the latter is compared with, and single scattering's share." },
+    { "counts", EP_TABLE, "", "Counts of each column in the window, with noise and systematic sigma, what the latter is compared with, and the part "
+                              "of single scattering." },
     { "covariance", EP_TABLE, "", "The covariance of these counts, from noise." },
     { "shapes", EP_TABLE, "", "The parameters of modelled edges as fitted, and as expected." },
     { "correlation", EP_TABLE, "", "The correlation of the columns: near 1 or -1 they can't be told apart." },

@@ -328,7 +328,8 @@ static void test_nonneg(void **unused)
     struct scene m = scene_of(2, 64, 100);
     struct mlls_rig a, b;
     mlls_run(&a, "{range: [45, 82], separable: 100, columns: [{name: Li, edge: Li_K}, {name: TM, edges: [Mn_M, Co_M, Ni_M]}]}", &m.in, &m.low, 0, NULL);
-    mlls_run(&b, "{range: [45, 82], separable: 100, nonneg: true, columns: [{name: Li, edge: Li_K}, {name: TM, edges: [Mn_M, Co_M, Ni_M]}]}", &m.in, &m.low, 0, NULL);
+    mlls_run(&b, "{range: [45, 82], separable: 100, nonneg: true, columns: [{name: Li, edge: Li_K}, {name: TM, edges: [Mn_M, Co_M, Ni_M]}]}", &m.in,
+             &m.low, 0, NULL);
     size_t negative = 0;
     for (size_t p = 0; p < 128; p++) {
         double li = mlls_value(&a, "Li", p), tm = mlls_value(&a, "TM", p);
