@@ -534,9 +534,9 @@ static ep_status fit_table(const struct plan *q, const struct acc *acc, const st
     NUM(*out, "t_over_lambda", "", p ? &p->t_over_lambda : &none, NULL);
     NUM(*out, "zero_loss_position", "eV", p ? &p->zlp : &none, NULL);
     NUM(*out, "zero_loss_end", "eV", p ? &p->end : &none, NULL);
-    double amount = p ? p->scale * p->t_over_lambda : none;
+    double amount = p ? p->scale * p->t_over_lambda : none, exposure = p ? p->scale / p->i0 : none;
     NUM(*out, "thickness_counts", "counts", &amount, NULL);
-    NUM(*out, "core_per_low_loss", "", p ? (const double[]){ p->scale / p->i0 } : &none, NULL);
+    NUM(*out, "core_per_low_loss", "", &exposure, NULL);
     TEXT(*out, "verdict", &verdict);
     return st;
 }
