@@ -59,9 +59,9 @@ LINK_fuzz      := -fsanitize=fuzzer,address,undefined
 Q   := $(if $(V),,@)
 say  = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2))
 
-# OpenBLAS, LAPACKE and FFTW are loaded when a step needs them (pipeline/numerics/library.h): headers only here.
+# OpenBLAS, LAPACKE, FFTW, cairo, Pango and libtiff are loaded when they are needed (pipeline/numerics/library.h): headers only here.
 LIB_PKGS := hdf5-serial yaml-0.1 libdeflate libxxhash libxrl
-HEADER_PKGS := openblas lapacke fftw3
+HEADER_PKGS := openblas lapacke fftw3 pangocairo libtiff-4
 # $(call ask,NAME,WORDS): pkg-config is asked once, when a recipe first needs the answer.
 ask = $(eval $(1) := $$(shell pkg-config $(2)))$($(1))
 LIB_CFLAGS  = $(call ask,LIB_CFLAGS,--cflags $(LIB_PKGS) $(HEADER_PKGS))
@@ -71,7 +71,7 @@ UNIT_CFLAGS = $(call ask,UNIT_CFLAGS,--cflags cmocka)
 UNIT_LIBS   = $(call ask,UNIT_LIBS,--libs cmocka)
 
 # ---- what one asks for --------------------------------------------------------------------------
-.PHONY: all help deps run test test-long bench lint sanitize coverage fuzz docs install uninstall deb clean FORCE
+.PHONY: all help deps run test test-long bench lint sanitize coverage fuzz docs gallery install uninstall deb clean FORCE
 
 all: $(BUILD)/eelpipe ## build the program, build/eelpipe (this is the default)
 
@@ -121,6 +121,10 @@ fuzz: $(PROGRAMS) ## libFuzzer on recipes, arguments and files, SECONDS=60 in al
 docs: $(BUILD)/eelpipe ## refresh what the program knows of itself: stage pages, manual, JSON Schema
 	@bash scripts/docs.sh $(BUILD)/eelpipe docs
 	@$(BUILD)/eelpipe schema > schemas/recipe.schema.json
+
+gallery: $(PROGRAMS) ## draw the pictures of docs/gallery.md anew
+	@$(BUILD)/simulate series testdata/series --if-missing
+	@bash scripts/gallery.sh $(BUILD)/eelpipe $(BUILD)
 
 # What goes where: installed by `install`, taken away by `uninstall`.
 BIN_DIR  = $(DESTDIR)$(PREFIX)/bin

@@ -38,6 +38,7 @@ struct ep_param {
     double min, max;               /* numbers and each number of lists: inclusive; both 0: no limits. Lists of numbers/windows: on items */
     size_t min_items, max_items;   /* lists; max 0: no limit */
     const char *const *words;      /* EP_P_WORD: choices, NULL-terminated */
+    const char *port;              /* texts that name inputs or steps ("o", "lines.Ti_K"): each becomes an item of this port; NULL */
     const struct ep_param *record; /* EP_P_RECORD(S): table of members */
     size_t record_size;
     const char *doc;               /* one sentence */

@@ -48,6 +48,7 @@ struct ep_item {
     const char *label;                 /* "o", "o_net.net": as the recipe names it */
     const struct ep_signal *whole;     /* ports that are not streamed: set from prepare on */
     size_t ncoord; const struct ep_coord *coord;   /* series ports */
+    uint64_t shared;                   /* bit k: it does not depend on coord[k], it is that of every value */
     bool missing;                      /* series: could not be computed; d and whole are NULL */
 };
 struct ep_items { size_t n; const struct ep_item *v; };
@@ -99,6 +100,8 @@ struct ep_prepare {
     struct ep_signal *const *look; size_t nlook;  /* outputs of the look, in its declare's order */
     const char *repeat;
     bool reference;                    /* this run is itself the one that relative_to names */
+    const char *chain, *fingerprint, *version;    /* of the node: how all of it was made (JSON, as in results), its own
+                                                     fingerprint, the program's version. NULL outside the engine */
 };
 struct ep_apply {
     const void *plan;
@@ -133,7 +136,7 @@ struct ep_stage {
     void (*merge)(const void *plan, void *left, const void *right);
     ep_status (*finish)(const void *plan, void *acc, struct ep_signal **out, struct ep_err *e);
 
-    /* out[i] is allocated for maps, profiles, spectra; curves and tables are made by the stage. NULL: not wanted (never for those). */
+    /* out[i] is allocated for maps, profiles, spectra; curves, tables and files are made by the stage. NULL: not wanted (never for those). */
     ep_status (*whole)(const void *plan, const struct ep_prepare *p, struct ep_signal **out, struct ep_err *e);
 
     /* The output that another name stands for ("Ti": "Ti_Ka"), after declare; NULL: none. The hook itself may be NULL. */

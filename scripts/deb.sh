@@ -4,7 +4,8 @@
 # usage: scripts/deb.sh BUILD
 set -eu
 build=$1
-opened=(libopenblas0 liblapacke libfftw3-double3) # pipeline/numerics/library.h
+# pipeline/numerics/library.h, pipeline/draw/cairo_load.c, pipeline/io/tiff_load.c
+opened=(libopenblas0 liblapacke libfftw3-double3 libcairo2 libpango-1.0-0 libpangocairo-1.0-0 libglib2.0-0 fonts-liberation libtiff6)
 
 for tool in dpkg-deb dpkg-query ldd strip; do
     command -v "$tool" >/dev/null || { echo "deb: $tool is missing" >&2; exit 1; }

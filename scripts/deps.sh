@@ -3,9 +3,10 @@
 # usage: scripts/deps.sh [build|test]
 set -u
 
-build=(gcc libc6-dev make pkg-config libhdf5-dev libopenblas-dev liblapacke-dev libfftw3-dev libyaml-dev libdeflate-dev libxxhash-dev libxrl-dev)
-tests=(libcmocka-dev python3 python3-hyperspy python3-h5py nodejs node-ajv)
-modules=(hdf5-serial openblas lapacke fftw3 yaml-0.1 libdeflate libxxhash libxrl)
+build=(gcc libc6-dev make pkg-config libhdf5-dev libopenblas-dev liblapacke-dev libfftw3-dev libyaml-dev libdeflate-dev libxxhash-dev libxrl-dev
+    libpango1.0-dev libcairo2-dev fonts-liberation libtiff-dev)
+tests=(libcmocka-dev python3 python3-hyperspy python3-h5py python3-tifffile nodejs node-ajv)
+modules=(hdf5-serial openblas lapacke fftw3 pangocairo libtiff-4 yaml-0.1 libdeflate libxxhash libxrl)
 
 case "${1:-build}" in
 build) wanted=("${build[@]}") ;;

@@ -52,7 +52,7 @@ if [ -n "${ANALYZER:-}" ]; then
         case "$f" in tests/*) continue ;; esac
         # shellcheck disable=SC2046 # flags are words
         finding "gcc -fanalyzer, $f" "$(gcc -std=c17 -D_GNU_SOURCE -I. -O1 -fanalyzer -fsyntax-only \
-            $(pkg-config --cflags hdf5-serial openblas lapacke fftw3 yaml-0.1 libdeflate libxxhash libxrl) "$f" 2>&1)"
+            $(pkg-config --cflags hdf5-serial openblas lapacke fftw3 pangocairo libtiff-4 yaml-0.1 libdeflate libxxhash libxrl) "$f" 2>&1)"
     done
 fi
 if have clang-format; then

@@ -5,7 +5,7 @@
 extern const struct ep_stage ep_stage_crop, ep_stage_rebin, ep_stage_align, ep_stage_background, ep_stage_integrate,
     ep_stage_sum_spectrum, ep_stage_eds_lines, ep_stage_interface, ep_stage_profile, ep_stage_region, ep_stage_smooth, ep_stage_register, ep_stage_collect,
     ep_stage_ratio, ep_stage_edge_ratio, ep_stage_front, ep_stage_onset, ep_stage_white_lines, ep_stage_quantify, ep_stage_gain,
-    ep_stage_thickness, ep_stage_splice, ep_stage_deconvolve, ep_stage_mlls;
+    ep_stage_thickness, ep_stage_splice, ep_stage_deconvolve, ep_stage_mlls, ep_stage_figure;
 
 const struct ep_stage *const ep_stages[] = {
     &ep_stage_crop,
@@ -32,6 +32,7 @@ const struct ep_stage *const ep_stages[] = {
     &ep_stage_thickness,
     &ep_stage_splice,
     &ep_stage_deconvolve,
+    &ep_stage_figure,
     NULL
 };
 

@@ -22,6 +22,7 @@ struct cli_args {
     size_t n; const char **operand;
     size_t nset; const char **set;
     const char *only, *from, *runs;
+    const char *format, *to, *at, *region;
     bool dry_run, force, json, markdown, quiet, verbose, help;
     unsigned threads; size_t memory;
 };
@@ -60,5 +61,9 @@ int cli_execute(struct cli *c, struct cli_session *s, const struct cli_args *arg
 void cli_print_tables(const struct cli_session *s);
 const char *cli_default_recipe(const struct cli_args *args);
 
+/* "output=..." that puts results below .eelpipe/<folder>/ of the recipe's own output folder instead. */
+const char *cli_scratch_output(struct cli_session *s, const char *folder);
+
+extern const struct cli_verb cli_export, cli_preview;
 extern const struct cli_verb cli_vary, cli_run, cli_plan, cli_status, cli_check, cli_stage, cli_stages, cli_info, cli_schema, cli_version, cli_help;
 #endif

@@ -60,6 +60,10 @@ static bool set_option(const struct cli_verb *v, struct ep_arena *a, struct cli_
     else if (!strcmp(n, "--only")) out->only = value;
     else if (!strcmp(n, "--from")) out->from = value;
     else if (!strcmp(n, "--runs")) out->runs = value;
+    else if (!strcmp(n, "--format")) out->format = value;
+    else if (!strcmp(n, "--to")) out->to = value;
+    else if (!strcmp(n, "--at")) out->at = value;
+    else if (!strcmp(n, "--region")) out->region = value;
     else if (!strcmp(n, "--set")) {
         const char **more = EP_ARENA_ARRAY(a, const char *, out->nset + 1);
         if (out->nset) memcpy(more, out->set, out->nset * sizeof *more);

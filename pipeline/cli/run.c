@@ -8,7 +8,7 @@
 
 #define PLURAL(n) ((n) == 1 ? "" : "s")
 #define SELECTION                                                                                              \
-    {"--only", "STEP", "this step, and what it needs"},                                                        \
+    {"--only", "STEP", "this step (or several, joined by commas), and what it needs"},                                                        \
     {"--from", "STEP", "this step and all that depend on it"},                                                 \
     {"--runs", "'COORD>=X'", "only runs for which this holds; several joined by commas"},                      \
     {"--force", NULL, "compute even what is up to date"},                                                      \
@@ -231,6 +231,20 @@ static int plan_verb(struct cli *c, size_t n, char **words)
 
 /* ---- run --------------------------------------------------------------------------------------------------- */
 
+/* Where results are, and of figures each file that is a picture. */
+static void print_places(const struct ep_graph *g)
+{
+    for (size_t i = 0; i < g->nnodes; i++) {
+        const struct ep_node *n = g->node[i];
+        for (size_t o = 0; n->wanted && !n->failed && n->state != EP_NODE_BLOCKED && o < n->decl.nout; o++) {
+            char *path = n->decl.out[o].kind == EP_FILE && !strchr(n->decl.out[o].name, '.') ? ep_node_beside(n, o) : NULL;
+            if (path) printf("figure: %s\n", path);
+            free(path);
+        }
+    }
+    printf("results: %s\n", ep_graph_root(g));
+}
+
 static int run_verb(struct cli *c, size_t n, char **words)
 {
     struct ep_arena a = {0};
@@ -253,7 +267,7 @@ static int run_verb(struct cli *c, size_t n, char **words)
     if (!code) {
         code = cli_execute(c, &s, &args, command.s);
         if (code != EXIT_OUTPUT && !args.quiet) cli_print_tables(&s);
-        if (code != EXIT_OUTPUT && !args.quiet) printf("results: %s\n", ep_graph_root(&s.graph));
+        if (code != EXIT_OUTPUT && !args.quiet) print_places(&s.graph);
     }
     cli_close(&s);
     ep_str_free(&command);

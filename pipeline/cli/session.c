@@ -41,7 +41,8 @@ int cli_open_recipe(struct cli *c, struct cli_session *s, const struct cli_args 
         s->sel.runs = ep_filter_parse(s->recipe, args->runs, &s->arena, &s->diag);
         ok = s->sel.runs != NULL;
     }
-    if (ok && args->only) ok = step_known(s, args->only, "--only");
+    for (const char *q = args->only; ok && q; q = strchr(q, ','), q = q ? q + 1 : NULL)
+        ok = step_known(s, ep_arena_strndup(&s->arena, q, strcspn(q, ",")), "--only");
     if (ok && args->from) ok = step_known(s, args->from, "--from");
     if (ok) {
         s->graph = (struct ep_graph){.recipe = s->recipe, .runs = &s->runs, .arena = &s->arena, .diag = &s->diag, .log = &c->log,
@@ -71,6 +72,14 @@ void cli_close(struct cli_session *s)
     ep_graph_free(&s->graph);
     ep_diag_free(&s->diag);
     ep_arena_free(&s->arena);
+}
+
+const char *cli_scratch_output(struct cli_session *s, const char *folder)
+{
+    const char *out = s->recipe->output, *brace = strchr(out, '{');
+    size_t fixed = brace ? (size_t)(brace - out) : strlen(out);
+    while (brace && fixed && out[fixed - 1] != '/') fixed--;
+    return ep_arena_printf(&s->arena, "output='%.*s%s.eelpipe/%s/%s'", (int)fixed, out, fixed && out[fixed - 1] != '/' ? "/" : "", folder, out + fixed);
 }
 
 /* <output>/.eelpipe/log/: when, where and how; what results themselves must not say. Without it the run goes on. */
@@ -147,11 +156,10 @@ static int output_safe(struct cli *c, const struct precious *p, const struct ep_
     const char *what = what_is(p, n->path);
     ep_status st = what ? EP_OK : ep_may_replace(n->path, &e);
     for (size_t k = 0; !what && k < n->decl.nout; k++) {
-        if (n->decl.out[k].kind != EP_TABLE) continue;
-        char *csv = ep_node_csv(n, k);
-        what = what_is(p, csv);
-        if (!what && !st) st = ep_csv_may_replace(csv, n->path, &e);
-        free(csv);
+        char *beside = ep_node_beside(n, k);
+        if (beside) what = what_is(p, beside);
+        if (beside && !what && !st) st = ep_csv_may_replace(beside, n->path, &e);
+        free(beside);
     }
     if (what) {
         ep_log_error(&c->log, "%s would write its result over %s, %s: choose another name or another `output`", n->label, what, n->path);

@@ -205,15 +205,6 @@ static void print_shifts(const struct finals *base, const struct finals *moved, 
     }
 }
 
-/* "output=..." for move k: the same template below .eelpipe/vary/ of the recipe's own output folder. */
-static const char *scratch_output(struct cli_session *s, size_t k)
-{
-    const char *out = s->recipe->output, *brace = strchr(out, '{');
-    size_t fixed = brace ? (size_t)(brace - out) : strlen(out);
-    while (brace && fixed && out[fixed - 1] != '/') fixed--;
-    return ep_arena_printf(&s->arena, "output='%.*s%s.eelpipe/vary/%zu/%s'", (int)fixed, out, fixed && out[fixed - 1] != '/' ? "/" : "", k, out + fixed);
-}
-
 static int vary(struct cli *c, const struct cli_args *args)
 {
     struct cli_session s;
@@ -233,7 +224,7 @@ static int vary(struct cli *c, const struct cli_args *args)
     if (code == EXIT_DONE || code == EXIT_SOME_FAILED) {
         moved = ep_xcalloc(nmoves + 1, sizeof *moved);
         for (size_t k = 0; k < nmoves && (code == EXIT_DONE || code == EXIT_SOME_FAILED); k++) {
-            const char *set[2] = {moves[k].set, scratch_output(&s, k)};
+            const char *set[2] = {moves[k].set, cli_scratch_output(&s, ep_arena_printf(&s.arena, "vary/%zu", k))};
             ep_log_info(&c->log, "%s of step %s", moves[k].label, step);
             code = compute(c, recipe, &plain, 2, set, &moved[k]);
         }

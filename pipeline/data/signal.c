@@ -76,6 +76,7 @@ const char *ep_kind_name(enum ep_kind k)
     case EP_SPECTRUM: return "spectrum";
     case EP_CURVE: return "curve";
     case EP_TABLE: return "table";
+    case EP_FILE: return "file";
     }
     return "signal";
 }
@@ -166,7 +167,7 @@ static bool allocate(struct ep_signal *s, size_t *total)
         s->n = pixels;
         return array(&s->points, pixels, EP_CURVE_COLS * sizeof(double), total);
     }
-    if (d->kind == EP_TABLE) {
+    if (d->kind == EP_TABLE || d->kind == EP_FILE) {
         s->n = pixels;
         return true;
     }
@@ -221,6 +222,7 @@ void ep_signal_free(struct ep_signal *s)
     free(s->sigma64);
     free(s->flags);
     free(s->points);
+    free(s->bytes);
     free(s->band);
     for (size_t i = 0; i < s->ncol; i++) column_free(&s->col[i], s->n);
     free(s->col);
@@ -297,6 +299,22 @@ void ep_signal_canonical(struct ep_signal *s)
 }
 
 /* ---- tables ---- */
+
+ep_status ep_bytes_new(const char *name, char *bytes, size_t n, struct ep_signal **out, struct ep_err *e)
+{
+    struct ep_desc d;
+    ep_desc_init(&d);
+    d.kind = EP_FILE;
+    strncpy(d.name, name, sizeof d.name - 1);
+    ep_status st = ep_signal_new(&d, out, e);
+    if (st) {
+        free(bytes);
+        return st;
+    }
+    (*out)->bytes = bytes;
+    (*out)->n = n;
+    return EP_OK;
+}
 
 ep_status ep_table_new(const char *name, size_t rows, struct ep_signal **out, struct ep_err *e)
 {

@@ -40,7 +40,8 @@ enum ep_kind {           /* bits: a port accepts several */
     EP_PROFILE  = 4,     /* one distance axis */
     EP_SPECTRUM = 8,     /* one spectral axis, no navigation; streams as an image of one pixel */
     EP_CURVE    = 16,    /* points in nm in a frame */
-    EP_TABLE    = 32     /* named columns */
+    EP_TABLE    = 32,    /* named columns */
+    EP_FILE     = 64     /* bytes that are written beside the result, as <step>.<name>: "pdf", "a.csv". Never an input */
 };
 const char *ep_kind_name(enum ep_kind k);  /* "spectrum image", ... */
 
@@ -116,6 +117,7 @@ struct ep_signal {
                               pixels between bins correlates neighbours); NULL = independent */
     double *points;        /* curve: [n][EP_CURVE_COLS]: y nm, x nm, unit normal (y, x) towards the positive side, sigma nm along it */
     size_t ncol; struct ep_column *col;  /* table */
+    char *bytes;                   /* file: n of them */
     struct ep_model *model; double *theta, *cmat; /* modelled spectra and images: see model.h; per pixel */
     double *shift;         /* eV per pixel, images with shift_max > 0 */
     struct ep_hash fingerprint;   /* of the node's output or file this came from */
@@ -127,6 +129,8 @@ double ep_signal_get(const struct ep_signal *s, size_t i);
 double ep_signal_sigma(const struct ep_signal *s, size_t i); /* NAN when there is none */
 /* One NaN, no negative zero, values rounded as stored: makes bytes depend on values alone. */
 void ep_signal_canonical(struct ep_signal *s);
+/* A file of n bytes, which it takes over (from malloc), also on failure. */
+ep_status ep_bytes_new(const char *name, char *bytes, size_t n, struct ep_signal **out, struct ep_err *e);
 /* A table of n rows; columns are added one by one (names unique). text != NULL copies the strings. */
 ep_status ep_table_new(const char *name, size_t rows, struct ep_signal **out, struct ep_err *e);
 ep_status ep_table_add(struct ep_signal *t, const char *name, const char *unit, const double *num, const double *sigma,

@@ -68,15 +68,63 @@ out:
     ep_str_free(&par);
 }
 
-char *ep_node_csv(const struct ep_node *n, size_t out)
+const char *ep_base_name(const char *path)
 {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+char *ep_node_beside(const struct ep_node *n, size_t out)
+{
+    const struct ep_desc *d = &n->decl.out[out];
     struct ep_str path = {0};
     size_t len = strlen(n->path);
+    if (d->kind != EP_TABLE && d->kind != EP_FILE) return NULL;
     if (len > 5 && !strcmp(n->path + len - 5, ".hspy")) len -= 5;
     ep_str_addn(&path, n->path, len);
-    if (!n->decl.out[out].primary) ep_str_addf(&path, ".%s", n->decl.out[out].name);
-    ep_str_add(&path, ".csv");
+    if (d->kind == EP_FILE || !d->primary) ep_str_addf(&path, ".%s", d->name);
+    if (d->kind == EP_TABLE) ep_str_add(&path, ".csv");
     return path.s;
+}
+
+/* The hash that the result remembers of a file beside it; "" if it knows none. */
+static struct ep_hash remembered(struct ep_file *f, const char *path)
+{
+    struct ep_hash h = {""};
+    struct ep_err none = {0};
+    struct ep_signal *t = NULL;
+    size_t index;
+    if (ep_file_find(f, EP_NODE_FILES, EP_TABLE, &index, &none) || ep_file_load(f, index, (size_t)1 << 24, &t, &none)) return h;
+    bool shape = t->ncol == 3 && t->col[0].is_text && t->col[2].is_text;
+    for (size_t i = 0; shape && i < t->n; i++)
+        if (!strcmp(t->col[0].text[i], ep_base_name(path))) snprintf(h.hex, sizeof h.hex, "%.32s", t->col[2].text[i]);
+    ep_signal_free(t);
+    return h;
+}
+
+static struct ep_hash hash_of(const char *path)
+{
+    struct ep_hash h = {"unreadable"};
+    struct ep_str s = {0};
+    FILE *file = fopen(path, "rb");
+    if (!file) return h;
+    char part[65536];
+    for (size_t n; (n = fread(part, 1, sizeof part, file)) > 0;) ep_str_addn(&s, part, n);
+    if (!ferror(file)) h = ep_hash_bytes(s.s ? s.s : "", s.n);
+    fclose(file);
+    ep_str_free(&s);
+    return h;
+}
+
+/* What stands beside a result must be there; a drawing also as it was written. */
+static void compare_beside(struct ep_node *n, struct ep_file *f, size_t out)
+{
+    char *path = ep_node_beside(n, out);
+    if (!path) return;
+    if (access(path, F_OK)) why(n, EP_NODE_STALE, "%.200s is not there", path);
+    else if (n->decl.out[out].kind == EP_FILE && strcmp(remembered(f, path).hex, hash_of(path).hex))
+        why(n, EP_NODE_STALE, "%.200s is not as it was written", path);
+    free(path);
 }
 
 static void compare_node(struct ep_node *n, struct ep_prober *prober, size_t asked)
@@ -97,11 +145,9 @@ static void compare_node(struct ep_node *n, struct ep_prober *prober, size_t ask
             size_t index;
             struct ep_err none = {0};
             if (d->kind == EP_IMAGE && n->stage->apply && !n->keep[k]) continue;
-            if (ep_file_find(f, d->name, (unsigned)d->kind, &index, &none)) why(n, EP_NODE_STALE, "output %s is not in the result", d->name);
-            if (d->kind != EP_TABLE) continue;
-            char *csv = ep_node_csv(n, k);
-            if (access(csv, F_OK)) why(n, EP_NODE_STALE, "%.200s is not there", csv);
-            free(csv);
+            if (d->kind != EP_FILE && ep_file_find(f, d->name, (unsigned)d->kind, &index, &none))
+                why(n, EP_NODE_STALE, "output %s is not in the result", d->name);
+            compare_beside(n, f, k);
         }
     }
     ep_file_close(f);
@@ -140,6 +186,15 @@ static bool depends_on(const struct ep_graph *g, const struct ep_node *n, const 
     for (size_t p = 0; p < n->stage->nports && n->item; p++)
         for (size_t i = 0; i < n->nitem[p]; i++)
             if (n->item[p][i].node && depends_on(g, n->item[p][i].node, step)) return true;
+    return false;
+}
+
+/* Whether a list joined by commas has the name. */
+static bool listed(const char *list, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *c = list; c; c = strchr(c, ','), c = c ? c + 1 : NULL)
+        if (!strncmp(c, name, n) && (c[n] == ',' || !c[n])) return true;
     return false;
 }
 
@@ -219,7 +274,7 @@ void ep_graph_compare(struct ep_graph *g, const struct ep_selection *sel)
     for (size_t i = 0; i < g->nnodes; i++) {
         struct ep_node *n = g->node[i];
         if (!n->wanted || n->is_look) continue;
-        if (sel && sel->only && strcmp(n->s->name, sel->only)) n->wanted = false;
+        if (sel && sel->only && !listed(sel->only, n->s->name)) n->wanted = false;
         if (sel && sel->from && !depends_on(g, n, sel->from)) n->wanted = false;
         if (!n->wanted || n->state == EP_NODE_BLOCKED) continue;
         if (sel && sel->force && n->state == EP_NODE_DONE) why(n, EP_NODE_STALE, "--force");

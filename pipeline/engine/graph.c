@@ -145,10 +145,13 @@ static void add_item(struct ep_graph *g, struct ep_node *n, size_t port, struct 
     struct ep_pos pos = ref ? ref->pos : n->s->pos;
     if (p->series) {
         struct ep_coord *co = EP_ARENA_ARRAY(g->arena, struct ep_coord, n->s->nover + 1);
+        unsigned long long has = !ref || ref->kind == EP_REF_INPUT ? path_mask(g->recipe, g->recipe->inputs[ref ? ref->index : input].path, g->arena)
+                                                                   : g->mask[ref->index];
         for (size_t c = 0; c < n->s->nover; c++) {
             const struct ep_coord_def *def = &g->recipe->coords[n->s->over[c]];
             const struct ep_coord_val *v = &run->coord[n->s->over[c]];
             co[c] = (struct ep_coord){def->name, v->text, def->unit, v->num, def->number};
+            item.shared |= (uint64_t)!(has >> n->s->over[c] & 1) << c;
         }
         item.coord = co;
         item.ncoord = n->s->nover;

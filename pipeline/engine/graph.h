@@ -82,7 +82,7 @@ struct ep_node {
 
 struct ep_selection {
     const struct ep_filter *runs;
-    const char *only, *from;           /* step names or NULL */
+    const char *only, *from;           /* step names (only: several, joined by commas) or NULL */
     bool force;
 };
 struct ep_graph {

@@ -23,8 +23,13 @@ void ep_raw_set_content(struct ep_raw *w, const struct ep_hash *content);
 void ep_graph_hash(struct ep_graph *g, bool may_wait);
 /* Fingerprint, chain and inputs of every node whose inputs are known by now. */
 void ep_graph_fingerprints(struct ep_graph *g);
-/* Path of the text twin of a table output: <step>.csv, or <step>.<output>.csv for tables that are not the primary output. Heap. */
-char *ep_node_csv(const struct ep_node *n, size_t out);
+/* What is written beside the result for an output: a table as text, <step>.csv, or <step>.<output>.csv if it is not the primary one; a
+ * file output, <step>.<output>. NULL: nothing. Heap. */
+char *ep_node_beside(const struct ep_node *n, size_t out);
+/* A node with file outputs keeps this table in its result: name, size and hash of each file. */
+#define EP_NODE_FILES "files"
+/* The last component of a path. */
+const char *ep_base_name(const char *path);
 /* Frees what is in memory of a node's outputs and its plan. */
 void ep_node_release(struct ep_node *n);
 #endif

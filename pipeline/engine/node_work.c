@@ -90,7 +90,7 @@ static void unload_whole(struct ep_node *n)
 ep_status ep_node_prepare(struct ep_node *n, struct ep_prepare *p, struct ep_err *e)
 {
     *p = (struct ep_prepare){.par = n->par, .in = n->items, .out = n->decl.out, .nout = n->decl.nout, .repeat = n->decl.repeat,
-                             .reference = n->is_reference};
+                             .reference = n->is_reference, .chain = n->chain.s, .fingerprint = n->fingerprint.hex, .version = EP_VERSION};
     ep_status st = load_whole(n, e);
     if (!st && n->look) {
         if (n->look->failed) return ep_fail(e, EP_E_COMPUTE, "its first look at the image failed (see above)");
@@ -137,27 +137,57 @@ ep_status ep_node_new_outputs(struct ep_node *n, struct ep_err *e)
     n->out = ep_xcalloc(n->decl.nout + 1, sizeof *n->out);
     for (size_t o = 0; o < n->decl.nout; o++) {
         const struct ep_desc *d = &n->decl.out[o];
-        if (!ep_node_in_memory(n, d) || d->kind == EP_TABLE || d->kind == EP_CURVE) continue;
+        if (!ep_node_in_memory(n, d) || d->kind & (EP_TABLE | EP_CURVE | EP_FILE)) continue;
         ep_status st = ep_signal_new(d, &n->out[o], e);
         if (st) return st;
     }
     return EP_OK;
 }
 
-/* Tables are also written as text beside the result. */
-static ep_status write_csv(const struct ep_node *n, struct ep_err *e)
+/* Beside the result: tables as text, and files. */
+static ep_status write_beside(const struct ep_node *n, struct ep_err *e)
 {
     for (size_t o = 0; o < n->decl.nout; o++) {
-        if (n->decl.out[o].kind != EP_TABLE || !n->out[o]) continue;
-        char *path = ep_node_csv(n, o);
+        const struct ep_signal *s = n->out[o];
+        char *path = s ? ep_node_beside(n, o) : NULL;
+        if (!path) continue;
         struct ep_str text = {0};
-        ep_table_csv(n->out[o], &text);
+        if (s->d.kind == EP_TABLE) ep_table_csv(s, &text);
+        else ep_str_addn(&text, s->bytes, s->n);
         ep_status st = ep_csv_write(path, n->path, &text, e);
         ep_str_free(&text);
         free(path);
         if (st) return st;
     }
     return EP_OK;
+}
+
+/* Name, size and hash of each file output, in the result: what is beside it can be told from what somebody put there. */
+static ep_status put_files(const struct ep_node *n, struct ep_writer *w, struct ep_err *e)
+{
+    size_t k = 0, most = n->decl.nout;
+    struct ep_arena a = {0};
+    const char **name = EP_ARENA_ARRAY(&a, const char *, most + 1), **hash = EP_ARENA_ARRAY(&a, const char *, most + 1);
+    double *bytes = EP_ARENA_ARRAY(&a, double, most + 1);
+    struct ep_signal *t = NULL;
+    for (size_t o = 0; o < most; o++) {
+        const struct ep_signal *s = n->out[o];
+        if (!s || s->d.kind != EP_FILE) continue;
+        char *path = ep_node_beside(n, o);
+        name[k] = ep_arena_strdup(&a, ep_base_name(path));
+        hash[k] = ep_arena_strdup(&a, ep_hash_bytes(s->bytes, s->n).hex);
+        bytes[k++] = (double)s->n;
+        free(path);
+    }
+    ep_status st = k ? ep_table_new(EP_NODE_FILES, k, &t, e) : EP_OK;
+    if (t) t->d.primary = true;
+    if (t && !st) st = ep_table_add(t, "file", "", NULL, NULL, name, e);
+    if (t && !st) st = ep_table_add(t, "bytes", "", bytes, NULL, NULL, e);
+    if (t && !st) st = ep_table_add(t, "xxh3_128", "", NULL, NULL, hash, e);
+    if (t && !st) st = ep_writer_put(w, t, e);
+    ep_signal_free(t);
+    ep_arena_free(&a);
+    return st;
 }
 
 /* What a stage says of its own result in words: a verdict on a fit, flags of a front. */
@@ -175,12 +205,13 @@ ep_status ep_node_write(const struct ep_graph *g, struct ep_node *n, struct ep_w
     ep_status st = *w ? EP_OK : ep_node_open_writer(g, n, w, e);
     for (size_t o = 0; !st && o < n->decl.nout; o++) {
         struct ep_signal *s = n->out[o];
-        if (!s) continue;
+        if (!s || s->d.kind == EP_FILE) continue;
         ep_signal_canonical(s);
         if (s->d.kind == EP_TABLE) tell_verdicts(g, n, s);
         s->fingerprint = n->fingerprint;
         st = ep_writer_put(*w, s, e);
     }
+    if (!st) st = put_files(n, *w, e);
     if (st) {
         ep_writer_abort(*w);
         *w = NULL;
@@ -188,7 +219,7 @@ ep_status ep_node_write(const struct ep_graph *g, struct ep_node *n, struct ep_w
     }
     struct ep_writer *done = *w;
     *w = NULL;
-    st = write_csv(n, e); /* first: a result in place means that all of it is */
+    st = write_beside(n, e); /* first: a result in place means that all of it is */
     if (st) {
         ep_writer_abort(done);
         return st;

@@ -14,7 +14,7 @@
 
 #define MOST_TEXT ((size_t)64 << 20)   /* larger ones are not ours */
 
-static void field(struct ep_str *out, const char *text)
+void ep_csv_text(struct ep_str *out, const char *text)
 {
     if (!strpbrk(text, ",\"\r\n")) {
         ep_str_add(out, text);
@@ -28,7 +28,7 @@ static void field(struct ep_str *out, const char *text)
     ep_str_add(out, "\"");
 }
 
-static void number(struct ep_str *out, double x)
+void ep_csv_number(struct ep_str *out, double x)
 {
     if (isfinite(x)) ep_json_num(out, x);
     else if (isinf(x)) ep_str_add(out, x > 0 ? "inf" : "-inf");
@@ -39,7 +39,7 @@ static void heading(struct ep_str *out, const struct ep_column *c, bool sigma)
     struct ep_str text = {0};
     ep_str_addf(&text, "%s%s", c->name, sigma ? " sigma" : "");
     if (c->unit[0]) ep_str_addf(&text, " (%s)", c->unit);
-    field(out, text.s);
+    ep_csv_text(out, text.s);
     ep_str_free(&text);
 }
 
@@ -57,11 +57,11 @@ void ep_table_csv(const struct ep_signal *t, struct ep_str *out)
         for (size_t k = 0; k < t->ncol; k++) {
             const struct ep_column *c = &t->col[k];
             if (k) ep_str_add(out, ",");
-            if (c->is_text) field(out, c->text[i] ? c->text[i] : "");
-            else number(out, c->num[i]);
+            if (c->is_text) ep_csv_text(out, c->text[i] ? c->text[i] : "");
+            else ep_csv_number(out, c->num[i]);
             if (!c->sigma) continue;
             ep_str_add(out, ",");
-            number(out, c->sigma[i]);
+            ep_csv_number(out, c->sigma[i]);
         }
         ep_str_add(out, "\n");
     }

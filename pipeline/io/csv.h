@@ -6,6 +6,9 @@
 #include "pipeline/data/signal.h"
 /* Numbers in the shortest form that reads back to the same double; NaN as an empty field. */
 void ep_table_csv(const struct ep_signal *table, struct ep_str *out);
+/* One field: a text, quoted where it must be; a number likewise. */
+void ep_csv_text(struct ep_str *out, const char *text);
+void ep_csv_number(struct ep_str *out, double x);
 
 /* A text file has no place for a mark of ours, and people name tables of their own data.csv: which texts we have written stands,
  * as hashes, in .eelpipe/tables/<name> beside them. EP_E_OUTPUT: what is there is not ours, or was changed since. Before there was

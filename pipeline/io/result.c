@@ -361,6 +361,7 @@ ep_status ep_writer_put(struct ep_writer *w, const struct ep_signal *s, struct e
     case EP_MAP:
     case EP_PROFILE:
     case EP_SPECTRUM: put_array(w, s); break;
+    case EP_FILE: refuse(w, s->d.name, "a file stands beside a result, not in it"); break;
     }
     return w->h.status;
 }

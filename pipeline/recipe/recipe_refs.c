@@ -62,6 +62,46 @@ static bool read_ref(struct ep_reader *b, const char *what, const struct ep_valu
     return false;
 }
 
+/* ---- results named in parameters ---- */
+
+/* Whether parameters fill the port: then nothing else does unless `input` is written. */
+static bool named_in_params(const struct ep_param *table, const char *port)
+{
+    for (const struct ep_param *q = table; q && q->name; q++)
+        if ((q->port && !strcmp(q->port, port)) || named_in_params(q->record, port)) return true;
+    return false;
+}
+
+static size_t scalars(const struct ep_value *v)
+{
+    size_t n = v->kind != EP_V_LIST && v->kind != EP_V_MAP;
+    for (size_t i = 0; (v->kind == EP_V_LIST || v->kind == EP_V_MAP) && i < v->n; i++) n += scalars(v->items[i]);
+    return n;
+}
+
+static void name_one(struct ep_reader *b, const char *what, const struct ep_value *v, struct ep_refs *to)
+{
+    for (size_t i = 0; i < to->n; i++)
+        if (v->kind == EP_V_TEXT && !strcmp(to->v[i].text, v->text)) return;
+    if (read_ref(b, what, v, &to->v[to->n])) to->n++;
+}
+
+/* What the parameters of a mapping name for the port; wrong types are told by those who read parameters. */
+static void take_names(struct ep_reader *b, const char *what, const struct ep_param *table, const struct ep_value *map, const char *port,
+                       struct ep_refs *to)
+{
+    for (const struct ep_param *q = table; map->kind == EP_V_MAP && q && q->name; q++) {
+        const struct ep_value *v = ep_value_get(map, q->name);
+        bool names = q->port && !strcmp(q->port, port);
+        if (!v || v->kind == EP_V_NULL || (!names && !q->record)) continue;
+        const char *here = ep_arena_printf(b->a, "%s: %s", what, q->name);
+        const struct ep_value *const *items = v->kind == EP_V_LIST ? (const struct ep_value *const *)v->items : &v;
+        for (size_t i = 0; i < (v->kind == EP_V_LIST ? v->n : 1); i++)
+            if (names) name_one(b, here, items[i], to);
+            else take_names(b, here, q->record, items[i], port, to);
+    }
+}
+
 static struct ep_refs one_ref(struct ep_reader *b, enum ep_ref_kind kind, size_t index, struct ep_pos pos)
 {
     struct ep_ref *ref = EP_ARENA_NEW(b->a, struct ep_ref);
@@ -126,7 +166,10 @@ void ep_read_ports(struct ep_reader *b, size_t step)
                 ep_diag_error(b->d, v->pos,
                               "%s: %s has no value: leave the key out, or name an input or a step", what,
                               p->name);
-            else if (i == 0 && p->min > 0) default_input(b, step);
+            else if (named_in_params(s->stage->params, p->name)) {
+                s->port[i].v = EP_ARENA_ARRAY(b->a, struct ep_ref, scalars(s->val) + 1);
+                take_names(b, what, s->stage->params, s->val, p->name, &s->port[i]);
+            } else if (i == 0 && p->min > 0) default_input(b, step);
             continue;
         }
         const struct ep_value *const *items = v->kind == EP_V_LIST ? (const struct ep_value *const *)v->items : &v;

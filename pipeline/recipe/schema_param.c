@@ -234,7 +234,8 @@ void ep_schema_value(struct ep_gen *g, const char *owner, const struct ep_param 
     case EP_P_BOOL: ep_gen_types(g, "boolean", null); break;
     case EP_P_WORD: word_keys(g, q); break;
     case EP_P_TEXT:
-        ep_gen_types(g, "string number", null);
+        ep_gen_types(g, q->port ? "string" : "string number", null);
+        if (q->port) ep_gen_text(g, "pattern", EP_SCHEMA_REFERENCE);
         if (!q->def || *q->def) ep_gen_count(g, "minLength", 1);
         break;
     case EP_P_WINDOW:
@@ -252,8 +253,13 @@ void ep_schema_value(struct ep_gen *g, const char *owner, const struct ep_param 
         ep_gen_items(g, q->min_items, q->max_items);
         break;
     case EP_P_TEXTS:
-        ep_gen_types(g, one_alone ? "array string number" : "array", null);
-        ep_gen_fixed(g, "'items':{'type':['string','number'],'minLength':1}");
+        ep_gen_types(g, !one_alone ? "array" : q->port ? "array string" : "array string number", null);
+        if (q->port && one_alone) ep_gen_text(g, "pattern", EP_SCHEMA_REFERENCE);
+        ep_gen_open(g, "items");
+        ep_gen_types(g, q->port ? "string" : "string number", false);
+        ep_gen_count(g, "minLength", 1);
+        if (q->port) ep_gen_text(g, "pattern", EP_SCHEMA_REFERENCE);
+        ep_gen_close(g, "}");
         if (one_alone) ep_gen_count(g, "minLength", 1);
         ep_gen_items(g, q->min_items, q->max_items);
         break;

@@ -6,6 +6,7 @@
 #include "pipeline/stage.h"
 
 #define EP_SCHEMA_NAME "[A-Za-z][A-Za-z0-9_]*"
+#define EP_SCHEMA_REFERENCE "^" EP_SCHEMA_NAME "(\\..+)?$"   /* "o", "o_net", "o_net.exponent" */
 
 /* units: those that numbers met so far are in, each once ("" for plain numbers). */
 struct ep_gen { struct ep_str *out; struct ep_arena *a; const char **unit; size_t nunits, unit_cap; };

@@ -6,7 +6,6 @@
 #include "pipeline/recipe/schema_parts.h"
 #include "stages/registry.h"
 
-#define REFERENCE "^" EP_SCHEMA_NAME "(\\..+)?$"   /* "o", "o_net", "o_net.exponent" */
 
 static const char *stage_name(struct ep_gen *g, const struct ep_stage *s)
 {
@@ -37,10 +36,10 @@ static void add_port(struct ep_gen *g, const struct ep_port *p)
     port_title(g, p);
     if (p->doc) ep_gen_text(g, "description", p->doc);
     ep_gen_types(g, p->min <= 1 ? "string array" : "array", false);
-    if (p->min <= 1) ep_gen_text(g, "pattern", REFERENCE);
+    if (p->min <= 1) ep_gen_text(g, "pattern", EP_SCHEMA_REFERENCE);
     ep_gen_open(g, "items");
     ep_gen_types(g, "string", false);
-    ep_gen_text(g, "pattern", REFERENCE);
+    ep_gen_text(g, "pattern", EP_SCHEMA_REFERENCE);
     ep_gen_close(g, "}");
     ep_gen_items(g, p->min > 1 ? p->min : 1, p->max);
     ep_gen_close(g, "}");
