@@ -127,8 +127,8 @@ static void test_ratio(void **unused)
 
 /* ---- deconvolution -------------------------------------------------------------------------------------------- */
 
-static const double windows[][2] = { { 18, 28 }, { 40, 50 }, { 55, 65 }, { 55, 80 } };
-#define NWINDOW (sizeof windows / sizeof *windows)
+static const double windows[4][2] = { { 18, 28 }, { 40, 50 }, { 55, 65 }, { 55, 80 } };
+enum { NWINDOW = 4 };
 
 /* Windows of the result against the truth of each pixel's lamella, and the difference of two windows. */
 static void check_windows(const char *what, const struct look_rig *r, const struct lamella *s, size_t n, double bias, double slack)
