@@ -21,7 +21,7 @@ a_run_ends_with_the_tables_and_the_simulator_knows_the_truth() {
     series
     run_expect_exit 0 "$EELPIPE" run
     expect_stdout_matches '^fronts \[sample=ncm104\]'
-    expect_stdout_matches 'temperature \(degC\) +o_bulk +o_near +ti_front_displacement \(nm\)'
+    expect_stdout_matches 'temperature \(degC\) +o_bulk +o_near +ncm_change +llto_change +ti_front_displacement \(nm\)'
     expect_stdout_matches ' 700 +0\.15[0-9]+ \+- 0\.000[0-9]+ '
     run_expect_exit 0 "$EELPIPE" run --quiet
     expect_stdout_empty
@@ -98,14 +98,15 @@ the_plan_has_one_pass_for_each_image_and_level() {
     rm -r out
     run_expect_exit 0 "$EELPIPE" plan
     expect_stdout_matches '^level 0: one pass over li, ll, o$'
-    expect_stdout_matches '^level 1: one pass over o, ll$'
+    expect_stdout_matches '^level 1: one pass over li, ll, o$'
     expect_stdout_matches '^    bulk_sum +not computed yet; needs all of bulk first'
     expect_stdout_matches '^level 1: one pass over eds$'
     expect_stdout_matches '^    lines +not computed yet; needs its look at the whole image first'
     expect_stdout_matches '^    for 3 runs: sample=ncm104, temperature=25, 400, 700$'
     expect_stdout_matches '^    ti_front +not computed yet; needs all of ti, the run it is relative to first'
     [ "$(grep -c 'one pass over eds$' .stdout)" -eq 2 ] || _fail_shown "the X-ray images are read more than once in a level"
-    [ "$(grep -cE 'one pass over (li, ll, o|o, ll)$' .stdout)" -eq 2 ] || _fail_shown "the oxygen images are read more than once in a level"
+    # Level 0, and level 1 of the coldest run and of the others: theirs needs less.
+    [ "$(grep -cE 'one pass over .*\<o\>' .stdout)" -eq 3 ] || _fail_shown "the oxygen images are read more than once in a level"
 }
 story the_plan_has_one_pass_for_each_image_and_level
 

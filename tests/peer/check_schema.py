@@ -330,7 +330,8 @@ def check_every_parameter(tmp):
         said = subprocess.run([EELPIPE, "check", tmp / "recipe.yaml"], capture_output=True, text=True, check=False).stderr
         for i, (case, wrong) in enumerate(some):
             here = re.findall(rf"recipe\.yaml:{7 + 3 * i}:\d+: error: (.*)", said)
-            form = [m for m in here if FORM.search(m)]
+            # A schema has no ranges for texts with units.
+            form = [m for m in here if FORM.search(m) and not (isinstance(case[2], str) and "out of range" in m)]
             assert here or wrong is None, f"{case}: the program accepts it, the schema says: {wrong}"
             assert wrong is not None or not form, f"{case}: the schema accepts it, the program says: {form}"
 
