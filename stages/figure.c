@@ -23,7 +23,7 @@ static const struct ep_param panel_params[] = {
       .doc = "The coordinate along the columns of a montage, the lines of a chart, the x axis of values; left out, the one that is a number." },
     { .name = "span", .type = EP_P_NUMBER, AT(span), .unit = "", .def = "1", .min = 0.05, .max = 1,
       .doc = "The panel's part of the figure's width; panels fill rows from left to right." },
-    { .name = "height", .type = EP_P_NUMBER, AT(height), .unit = "mm", .min = 5, .max = 400,
+    { .name = "height", .type = EP_P_NUMBER, AT(height), .unit = "mm", .min = 1e-6, .max = 400,
       .doc = "The height of the panel; left out, that of its maps, or three quarters of a chart's width (at most 60 mm)." },
     { .name = "title", .type = EP_P_TEXT, AT(title), .doc = "A title beside the letter." },
     { .name = "labels", .type = EP_P_TEXTS, AT(labels), .max_items = 12, .doc = "What to call each result of show." },
@@ -56,7 +56,7 @@ static const struct ep_param panel_params[] = {
 static const struct ep_param params[] = {
     { .name = "panels", .type = EP_P_RECORDS, AT(panels), .record = panel_params, .record_size = sizeof(struct ep_panel_par), .required = true,
       .min_items = 1, .max_items = 52, .doc = "The panels, in the order of their letters." },
-    { .name = "width", .type = EP_P_NUMBER, AT(width), .unit = "mm", .def = "178", .min = 30, .max = 1000,
+    { .name = "width", .type = EP_P_NUMBER, AT(width), .unit = "mm", .def = "178", .min = 1e-6, .max = 1000,
       .doc = "Of the figure: 85 to 90 for one column of most journals, 170 to 180 for two." },
     { .name = "font", .type = EP_P_TEXT, AT(font), .def = "Liberation Sans", .doc = "The typeface; where it is not installed, Arial, Helvetica, DejaVu Sans." },
     { .name = "font_size", .type = EP_P_NUMBER, AT(font_size), .unit = "", .def = "7", .min = 3, .max = 40,
@@ -151,6 +151,7 @@ static void check_panel(struct ep_declare *d, const struct ep_panel_par *p)
         for (size_t i = 0; ep_colour_maps[i]; i++) known |= !strcmp(ep_colour_maps[i], p->colours.v[k]);
         if (!known) ep_declare_error(d, "panels", "colours: there is no colour map '%s'; there are viridis, magma, cividis, coolwarm, grey", p->colours.v[k]);
     }
+    if (p->height < 5) ep_declare_error(d, "panels", "height: %g mm is too low for a panel: give 5 mm or more", p->height);
     if (p->range.n == 2 && !(p->range.v[0] < p->range.v[1])) ep_declare_error(d, "panels", "range: the lower end first");
 }
 
@@ -158,6 +159,7 @@ static void declare(struct ep_declare *d)
 {
     const struct ep_figure_par *par = d->par;
     const struct ep_panel_par *p = par->panels.v;
+    if (par->width < 30) ep_declare_error(d, "width", "%g mm is too narrow for a figure: give 30 mm or more", par->width);
     for (size_t i = 0; i < par->formats.n; i++) {
         bool known = false;
         for (size_t k = 0; formats[k]; k++) known |= !strcmp(formats[k], par->formats.v[i]);

@@ -59,6 +59,7 @@ static bool used_by_other(const struct ep_graph *g, const struct ep_node *n)
 {
     for (size_t k = 0; k < g->nnodes; k++) {
         const struct ep_node *m = g->node[k];
+        if (m->decl.nout && m->decl.out[0].kind == EP_FILE) continue;      /* a figure uses what is final */
         for (size_t p = 0; p < m->stage->nports && m->item && m != n; p++)
             for (size_t i = 0; i < m->nitem[p]; i++)
                 if (m->item[p][i].node == n && m->step != n->step) return true;
