@@ -121,7 +121,8 @@ static size_t padded(size_t bytes)
 /* A transform is longer than either spectrum: 2 n floats hold copies of both. */
 static size_t scratch_bytes(size_t n)
 {
-    return EP_FFT_ALIGN + padded(n * sizeof(double)) + 3 * padded((n / 2 + 1) * sizeof(struct ep_complex)) + padded(sizeof(struct ep_model)) + 2 * n * sizeof(float);
+    return EP_FFT_ALIGN + padded(n * sizeof(double)) + 3 * padded((n / 2 + 1) * sizeof(struct ep_complex)) + padded(sizeof(struct ep_model)) +
+           2 * n * sizeof(float);
 }
 
 static void declare(struct ep_declare *d)

@@ -1,6 +1,7 @@
 /* t/lambda from the low loss, and t where the mean free path is known.
  *
- * t/lambda = ln(I/I0), I0 the counts of the zero-loss peak, I all counts, those of the axis and a tail: beyond the axis the mean spectrum is continued as a power law, so that a pixel's tail is a
+ * t/lambda = ln(I/I0), I0 the counts of the zero-loss peak, I all counts, those of the axis and a tail:
+ * beyond the axis the mean spectrum is continued as a power law, so that a pixel's tail is a
  * fixed factor times its own counts in the last fifth of the axis.
  */
 #include <stdio.h>
@@ -203,7 +204,8 @@ static ep_status apply(const struct ep_apply *a, struct ep_err *e)
             size_t gy = a->area.y0 + y, gx = a->area.x0 + x;
             struct amount r = { (double)NAN, (double)NAN }, zero = r;
             if (!ep_fatal(*flag))
-                measure(p, ep_zero_loss_filled(in, ep_cell_spectrum(in, ep_in_y(in, gy), ep_in_x(in, gx)), p->z.nch, a->scratch), ep_shift_at(in, ep_in_at(in, gy, gx)), &r, &zero, flag);
+                measure(p, ep_zero_loss_filled(in, ep_cell_spectrum(in, ep_in_y(in, gy), ep_in_x(in, gx)), p->z.nch, a->scratch),
+                        ep_shift_at(in, ep_in_at(in, gy, gx)), &r, &zero, flag);
             if (ep_fatal(*flag)) zero = r = (struct amount){ (double)NAN, (double)NAN };
             if (p->estimated) *flag |= EP_FLAG_SIGMA_ESTIMATED;
             ep_put(&a->out[OUT_RATIO], y, x, r.n, sqrt(r.var));

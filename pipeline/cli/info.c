@@ -36,7 +36,8 @@ static void print_signal(const struct ep_file *f, size_t i)
     print_known("collection semi-angle", d->meta.collection_mrad, "mrad");
     print_known("dwell time", d->meta.dwell_time_s, "s");
     if (d->has_sigma) printf("    with sigma\n");
-    if (d->modelled) printf("    carries %s\n", d->deconvolved ? "what its channels share of the noise after deconvolution" : "its background model and covariance");
+    if (d->modelled)
+        printf("    carries %s\n", d->deconvolved ? "what its channels share of the noise after deconvolution" : "its background model and covariance");
     if (d->low.end) printf("    the first %zu channels, from the low loss, have %g counts per electron\n", d->low.end, d->low.gain);
     if (d->shift_max > 0) printf("    each pixel carries a shift of its energy axis\n");
 }

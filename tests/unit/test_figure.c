@@ -464,7 +464,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_montage),  cmocka_unit_test(test_shared_scale), cmocka_unit_test(test_overlays),
-        cmocka_unit_test(test_data_of_maps), cmocka_unit_test(test_results_as_columns), cmocka_unit_test(test_absent_run), cmocka_unit_test(test_profiles), cmocka_unit_test(test_spectra),
+        cmocka_unit_test(test_data_of_maps), cmocka_unit_test(test_results_as_columns), cmocka_unit_test(test_absent_run),
+        cmocka_unit_test(test_profiles), cmocka_unit_test(test_spectra),
         cmocka_unit_test(test_values),   cmocka_unit_test(test_nothing_overlaps), cmocka_unit_test(test_files), cmocka_unit_test(test_mistakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

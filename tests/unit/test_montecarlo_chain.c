@@ -341,7 +341,8 @@ static void test_outside(void **unused)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_shapes), cmocka_unit_test(test_nothing_moved), cmocka_unit_test(test_outside), cmocka_unit_test(test_lines),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_shapes), cmocka_unit_test(test_nothing_moved),
+                                        cmocka_unit_test(test_outside), cmocka_unit_test(test_lines),
                                         cmocka_unit_test(test_drifting) };
     ep_linalg_init();
     if (argc > 1) cmocka_set_test_filter(argv[1]);
