@@ -307,7 +307,9 @@ static void test_drifting(void **unused)
     /* four standard deviations of the number of runs inside; without the registration's sigma that would be missed by far */
     assert_true(fabs(t.inside / t.n - 0.683) < 4 * sqrt(0.683 * 0.317 / t.n) && t.inside2 / t.n > 0.954 - 4 * sqrt(0.954 * 0.046 / t.n));
     assert_true(still.inside2 / still.n > 0.954 - 4 * sqrt(0.954 * 0.046 / still.n));
-    assert_true(fabs(t.sum / t.n) < 4 * sqrt(t.square) / t.n);
+    /* The grains are the same in every draw: what the registration is off by for them, some hundredths of a pixel, does not average
+     * out. Asked for on a straight boundary: 0.05 nm. */
+    assert_true(fabs(t.sum / t.n) < 0.02 + 4 * sqrt(t.square) / t.n);
     assert_true(noise.inside / noise.n < 0.683 - 3 * sqrt(0.683 * 0.317 / noise.n));
 }
 
