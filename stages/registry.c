@@ -2,39 +2,39 @@
 
 #include <string.h>
 
-extern const struct ep_stage ep_stage_crop, ep_stage_rebin, ep_stage_align, ep_stage_background, ep_stage_integrate,
-    ep_stage_sum_spectrum, ep_stage_eds_lines, ep_stage_interface, ep_stage_profile, ep_stage_region, ep_stage_smooth, ep_stage_register, ep_stage_collect,
-    ep_stage_ratio, ep_stage_edge_ratio, ep_stage_front, ep_stage_onset, ep_stage_white_lines, ep_stage_quantify, ep_stage_gain,
-    ep_stage_thickness, ep_stage_splice, ep_stage_deconvolve, ep_stage_mlls, ep_stage_figure;
+/* Every stage, one line each, in the order in which help shows them. */
+#define EP_STAGES(X) \
+    X(crop) \
+    X(rebin) \
+    X(align) \
+    X(splice) \
+    X(thickness) \
+    X(deconvolve) \
+    X(gain) \
+    X(background) \
+    X(integrate) \
+    X(sum_spectrum) \
+    X(eds_lines) \
+    X(mlls) \
+    X(ratio) \
+    X(edge_ratio) \
+    X(white_lines) \
+    X(quantify) \
+    X(interface) \
+    X(region) \
+    X(profile) \
+    X(front) \
+    X(onset) \
+    X(smooth) \
+    X(register) \
+    X(collect) \
+    X(figure)
 
-const struct ep_stage *const ep_stages[] = {
-    &ep_stage_crop,
-    &ep_stage_gain,
-    &ep_stage_rebin,
-    &ep_stage_align,
-    &ep_stage_background,
-    &ep_stage_integrate,
-    &ep_stage_sum_spectrum,
-    &ep_stage_eds_lines,
-    &ep_stage_mlls,
-    &ep_stage_ratio,
-    &ep_stage_edge_ratio,
-    &ep_stage_white_lines,
-    &ep_stage_quantify,
-    &ep_stage_front,
-    &ep_stage_onset,
-    &ep_stage_interface,
-    &ep_stage_profile,
-    &ep_stage_region,
-    &ep_stage_smooth,
-    &ep_stage_register,
-    &ep_stage_collect,
-    &ep_stage_thickness,
-    &ep_stage_splice,
-    &ep_stage_deconvolve,
-    &ep_stage_figure,
-    NULL
-};
+#define DECLARE(name) extern const struct ep_stage ep_stage_##name;
+#define LIST(name) &ep_stage_##name,
+EP_STAGES(DECLARE)
+
+const struct ep_stage *const ep_stages[] = { EP_STAGES(LIST) NULL };
 
 const struct ep_stage *ep_stage_find(const char *name)
 {

@@ -19,7 +19,7 @@ the_example_of_a_new_stage_builds_and_runs() {
     [[ -s stages/scale.c && -s tests/unit/test_scale.c ]] || fail "CONTRIBUTING.md has no example"
     awk '/^<!-- registry -->/ { next_one = 1; next } /^```/ { if (on) exit; on = next_one; next } on' CONTRIBUTING.md >register
     bash -e register
-    grep -q '&ep_stage_scale,' stages/registry.c || fail "not registered"
+    grep -q 'X(scale)' stages/registry.c || fail "not registered"
     local cc
     cc=$(cut -d' ' -f1 build/release/flags)
     run_expect_exit 0 env -u MAKELEVEL -u MAKEFLAGS make CC="$cc" JOBS=2 build/eelpipe build/sanitize/tests/test_scale build/sanitize/tests/test_stages
