@@ -24,13 +24,17 @@
 #define THICKNESS "thickness"   /* what `per` may name beside columns */
 #define SMOOTH 0.7             /* eV */
 #define MOST 32                /* columns of a pixel's fit */
+#define ROUNDS 3               /* of a pixel's own weights */
 
-static const char *const plural_words[] = { "removed", "kept", NULL };
+static const char *const plural_words[] = { "removed", "kept", "convolved", NULL };
+static const char *const weights_words[] = { "mean", "model", NULL };
 static const struct ep_param column_params[] = {
     { .name = "name", .type = EP_P_TEXT, .offset = offsetof(struct ep_mlls_colpar, name), .required = true,
       .doc = "The name of the column, and of its map." },
     { .name = "edge", .type = EP_P_TEXT, .offset = offsetof(struct ep_mlls_colpar, edge),
-      .doc = "A modelled edge: Li_K, or the M2,3 edge of a metal from Sc to Cu, as Mn_M." },
+      .doc = "A modelled edge: Li_K, the M2,3 edge of a metal from Sc to Cu, as Mn_M, or a K or L edge, as O_K, Ti_L." },
+    { .name = "peaks", .type = EP_P_NUMBERS, .offset = offsetof(struct ep_mlls_colpar, peaks), .min = 1, .max = 1e5, .max_items = EP_EDGE_PEAKS,
+      .doc = "Energies in eV of near-edge peaks (white lines) of a K or L edge; place, width and height of each are refined." },
     { .name = "edges", .type = EP_P_TEXTS, .offset = offsetof(struct ep_mlls_colpar, edges), .max_items = 8,
       .doc = "Modelled M2,3 edges of the metals of one compound, as [Mn_M, Co_M, Ni_M], that share one amplitude." },
     { .name = "tie", .type = EP_P_NUMBERS, .offset = offsetof(struct ep_mlls_colpar, tie), .min = 1e-6, .max = 1e6, .max_items = 8,
@@ -55,7 +59,10 @@ const struct ep_param ep_mlls_params[] = {
     { .name = "background", .type = EP_P_NUMBERS, .offset = offsetof(struct ep_mlls_params, background), .def = "[3, 5]", .min = 0, .max = 10,
       .min_items = 1, .max_items = EP_MLLS_EXPONENTS, .doc = "Exponents r of the background, a sum of A E^-r." },
     { .name = "plural", .type = EP_P_WORD, .offset = offsetof(struct ep_mlls_params, plural), .def = "removed", .words = plural_words,
-      .doc = "Whether plural scattering is taken off with the low loss before the fit, or fitted with what it is part of." },
+      .doc = "Plural scattering: taken off with the low loss before the fit; fitted with what it is part of; or, for core losses beyond the low "
+             "loss, put on the modelled edges by convolution with it." },
+    { .name = "weights", .type = EP_P_WORD, .offset = offsetof(struct ep_mlls_params, weights), .def = "mean", .words = weights_words,
+      .doc = "Weights of a pixel's fit: from the mean of the pixels, or from its own fit, repeated; for pixels that differ much." },
     { .name = "scale", .type = EP_P_WINDOW, .offset = offsetof(struct ep_mlls_params, scale), .unit = "eV",
       .doc = "Where learned shapes are nothing: the window their two spectra are scaled in; from the range's start to 1 eV before `count` when "
              "left out." },
@@ -105,11 +112,25 @@ static const char *place(struct ep_declare *d, size_t k, const char *key)
 static void check_edge(struct ep_declare *d, size_t k, const char *name, bool tied)
 {
     struct ep_edge_model m;
-    if (!ep_edge_model(name, &m))
+    const struct ep_mlls_params *par = d->par;
+    const struct ep_meta *meta = &d->in[EP_MLLS_INPUT].v[0].d->meta;
+    bool known = ep_edge_model(name, NULL, &m);
+    if (!known)
         ep_declare_error(d, "columns", "%s: there is no model of an edge '%s': there is %s; for others give a measured `spectrum`", place(d, k, ""),
                          name, ep_edge_model_names());
     else if (tied && m.shape != EP_EDGE_M23)
         ep_declare_error(d, "columns", "%s: only M2,3 edges are tied, %s is not one: give it a column of its own", place(d, k, ""), name);
+    if (!known || m.shape != EP_EDGE_SHELL) {
+        if (known && ep_mlls_colpar(par, k)->peaks.n)
+            ep_declare_error(d, "columns", "%s: peaks are those of a modelled K or L edge; %s has its own", place(d, k, ""), name);
+        return;
+    }
+    if (!(meta->beam_energy_kev > 0))
+        ep_declare_error(d, "input", "the cross section of %s needs the beam energy: the file has none, give beam_energy at the input", name);
+    if (!(meta->collection_mrad > 0))
+        ep_declare_error(d, "input", "the cross section of %s needs the collection angle: the file has none, give collection_angle at the input", name);
+    if (m.onset >= par->range[1])
+        ep_declare_error(d, "columns", "%s: the edge begins at %g eV, behind the range, %g to %g eV", place(d, k, ""), m.onset, par->range[0], par->range[1]);
 }
 
 static void check_reference(struct ep_declare *d, size_t k, const char *label, bool low)
@@ -156,6 +177,7 @@ static void check_column(struct ep_declare *d, size_t k)
     for (size_t i = 0; i < c->low_loss.n; i++) check_reference(d, k, c->low_loss.v[i], true);
     if (c->low_loss.n && c->low_loss.n != (c->spectrum ? 1 : c->learned.n))
         ep_declare_error(d, "columns", "%s: low_loss names %zu spectra, one is needed for each measured one", place(d, k, ""), c->low_loss.n);
+    if (c->peaks.n && !c->edge) ep_declare_error(d, "columns", "%s: peaks are those of a modelled K or L edge, given as edge", place(d, k, ""));
 }
 
 /* Edges in the range that no column has; and those that no model separates. */
@@ -201,6 +223,13 @@ static void check_input(struct ep_declare *d, const struct ep_desc *in, const st
     if (!(in->energy.scale > 0)) ep_declare_error(d, "input", "the energy axis runs downwards: turn it round");
     if (low && low->modelled) ep_declare_error(d, "low_loss", "the low loss is background-subtracted: give it as measured");
     if (low && !(low->energy.scale > 0)) ep_declare_error(d, "low_loss", "the energy axis runs downwards: turn it round");
+    if (!low && par->plural == EP_MLLS_CONVOLVED) ep_declare_error(d, "low_loss", "edges are convolved with the low loss: give low_loss");
+    if (low && par->plural == EP_MLLS_REMOVED && low->energy.scale > 0) {
+        double reach = ep_axis_at(&low->energy, (double)low->energy.size - 1), first = ep_axis_at(&in->energy, 0);
+        if (reach < first + 5)
+            ep_declare_error(d, "plural", "the low loss ends at %g eV, the input begins at %g eV: plural scattering can't be taken off a core loss that the "
+                             "low loss does not reach by 5 eV; put it on the modelled edges with plural: convolved", reach, first);
+    }
     if (!low && par->plural == EP_MLLS_REMOVED) {
         bool modelled = false;
         for (size_t k = 0; k < par->columns.n; k++) modelled |= ep_mlls_modelled(ep_mlls_colpar(par, k));
@@ -247,7 +276,7 @@ static void declare(struct ep_declare *d)
         ep_declare_error(d, "count", "the window %g to %g eV does not lie within the range, %g to %g eV", par->count[0], par->count[1], par->range[0],
                          par->range[1]);
     bool thickness = par->per && strcmp(par->per, THICKNESS) == 0;
-    if (thickness && !ep_mlls_plural(par, d->in)) ep_declare_error(d, "per", "the thickness is known from the low loss: give low_loss");
+    if (thickness && !(ep_mlls_plural(par, d->in) && par->plural == EP_MLLS_REMOVED)) ep_declare_error(d, "per", "the thickness is known from the low loss when plural scattering is taken off with it: give low_loss");
     else if (thickness && in->kind != EP_SPECTRUM) ep_declare_error(d, "per", "the thickness is that of a spectrum: sum a region first, or divide by a column");
     else if (par->per && !thickness && !has_column(par, par->per)) ep_declare_error(d, "per", "there is no column named '%s'", par->per);
     if (par->per && strcmp(par->per, ep_mlls_colpar(par, 0)->name) == 0)
@@ -280,7 +309,7 @@ static void declare(struct ep_declare *d)
         ep_declare_like(d, name, in, text);
     }
     if (in->kind == EP_SPECTRUM) ep_declare_like(d, "plural", in, "Plural scattering")->noise = EP_NOISE_UNKNOWN;
-    d->scratch = BLOCK * (ep_desc_nch(in) + MOST) * sizeof(double);
+    d->scratch = (BLOCK * (ep_desc_nch(in) + MOST) + ep_desc_nch(in)) * sizeof(double);
 }
 
 static void want(const struct ep_declare *d, const struct ep_want *out, struct ep_want *in)
@@ -590,7 +619,7 @@ static void put_residual(const struct ep_apply *a, const struct plan *p, size_t 
 }
 
 /* Non-negative least squares from the normal equations: columns below zero are dropped, the lowest first. They are c N = b. */
-static ep_status drop_negative(const struct plan *p, const double *c, double *out, struct ep_err *e)
+static ep_status drop_negative(const struct plan *p, const double *normal, const double *c, double *out, struct ep_err *e)
 {
     const struct ep_eds_solver *s = p->s;
     double a[MOST * MOST], b[MOST];
@@ -607,14 +636,14 @@ static ep_status drop_negative(const struct plan *p, const double *c, double *ou
         out[in[lowest]] = 0;
         memmove(in + lowest, in + lowest + 1, (--n - lowest) * sizeof *in);
         for (size_t i = 0; i < n; i++) {
-            double d = sqrt(s->normal[in[i] * s->n + in[i]]);
+            double d = sqrt(normal[in[i] * s->n + in[i]]);
             b[i] = 0;
-            for (size_t k = 0; k < s->n; k++) b[i] += s->normal[in[i] * s->n + k] * c[k] / d;
-            for (size_t j = 0; j < n; j++) a[i * n + j] = s->normal[in[i] * s->n + in[j]] / d / sqrt(s->normal[in[j] * s->n + in[j]]);
+            for (size_t k = 0; k < s->n; k++) b[i] += normal[in[i] * s->n + k] * c[k] / d;
+            for (size_t j = 0; j < n; j++) a[i * n + j] = normal[in[i] * s->n + in[j]] / d / sqrt(normal[in[j] * s->n + in[j]]);
         }
         ep_status st = ep_solve_spd(n, a, 1, b, e);
         if (st) return st;
-        for (size_t i = 0; i < n; i++) out[in[i]] = b[i] / sqrt(s->normal[in[i] * s->n + in[i]]);
+        for (size_t i = 0; i < n; i++) out[in[i]] = b[i] / sqrt(normal[in[i] * s->n + in[i]]);
     }
 }
 
@@ -626,21 +655,80 @@ static double variance(const struct plan *p, const double *t, const double *c)
     return v;
 }
 
-static void put_pixel(const struct ep_apply *a, const struct plan *p, size_t y, size_t x, const double *c, double squares, double total)
+/* The fit of a pixel: amplitudes, variances of the columns', covariance of numerator and denominator. */
+struct pixel { double c[MOST], var[MOST], cov, chi2; };
+
+static ep_status mean_weights(const struct plan *p, const double *c, double squares, struct pixel *q, struct ep_err *e)
 {
     const struct ep_eds_solver *s = p->s;
-    double var[MOST];
+    memcpy(q->c, c, s->n * sizeof *c);
+    ep_status st = p->par->nonneg ? drop_negative(p, s->normal, c, q->c, e) : EP_OK;
     for (size_t k = 0; k < p->ncol; k++)
-        var[k] = fmax(variance(p, p->t + k * (s->n + 1), c), p->least * p->sigma[k] * p->sigma[k] / p->n);
-    put_maps(a, p, y, x, c, var, p->per ? variance(p, p->cov_t, c) : 0, total / p->total);
+        q->var[k] = fmax(variance(p, p->t + k * (s->n + 1), q->c), p->least * p->sigma[k] * p->sigma[k] / p->n);
+    q->cov = p->per ? variance(p, p->cov_t, q->c) : 0;
     double expected = s->noise2 * s->expected0, rest = squares;
     for (size_t k = 0; k < s->n; k++) {
         double nc = 0;
-        for (size_t j = 0; j < s->n; j++) nc += s->normal[k * s->n + j] * c[j];
-        rest -= c[k] * nc;
-        expected += s->gain * c[k] * s->expected[k];
+        for (size_t j = 0; j < s->n; j++) nc += s->normal[k * s->n + j] * q->c[j];
+        rest -= q->c[k] * nc;
+        expected += s->gain * q->c[k] * s->expected[k];
     }
-    ep_put(&a->out[first_other(p)], y, x, expected > 0 ? rest / expected : (double)NAN, 0);
+    q->chi2 = expected > 0 ? rest / expected : (double)NAN;
+    return st;
+}
+
+/* Variances of a pixel's channels by its model; where that says next to nothing, a part of the mean pixel's. */
+static void model_variances(const struct plan *p, const double *c, double *v)
+{
+    const struct ep_eds_solver *s = p->s;
+    for (size_t i = 0; i < s->nch; i++) {
+        double m = 0;
+        for (size_t k = 0; k < s->n; k++) m += c[k] * s->x[k * s->nch + i];
+        v[i] = fmax(s->gain * m + s->noise2, p->least / s->w[i]);
+    }
+}
+
+/* Weights from the pixel's own model, found again a few times: the likelihood's maximum of Poisson counts. v: room for a spectrum. The inverse
+ * of the normal equations then is the covariance. */
+static ep_status model_weights(const struct plan *p, const double *y, const double *c, double *v, struct pixel *q, struct ep_err *e)
+{
+    const struct ep_eds_solver *s = p->s;
+    size_t n = s->n;
+    double normal[MOST * MOST], inv[MOST * MOST], b[MOST], scale[MOST], positive[MOST];
+    memcpy(q->c, c, n * sizeof *c);
+    for (int round = 0; round < ROUNDS; round++) {
+        model_variances(p, q->c, v);
+        for (size_t k = 0; k < n; k++) {
+            const double *xk = s->x + k * s->nch;
+            b[k] = 0;
+            for (size_t i = 0; i < s->nch; i++) b[k] += xk[i] * y[i] / v[i];
+            for (size_t j = 0; j <= k; j++) {
+                double sum = 0;
+                for (size_t i = 0; i < s->nch; i++) sum += xk[i] * s->x[j * s->nch + i] / v[i];
+                normal[k * n + j] = normal[j * n + k] = sum;
+            }
+            scale[k] = 1 / sqrt(normal[k * n + k]);
+        }
+        for (size_t k = 0; k < n * n; k++) inv[k] = normal[k] * scale[k / n] * scale[k % n];
+        ep_status st = ep_invert_spd(n, inv, e);
+        if (st) return st;
+        for (size_t k = 0; k < n * n; k++) inv[k] *= scale[k / n] * scale[k % n];
+        for (size_t k = 0; k < n; k++) {
+            q->c[k] = 0;
+            for (size_t j = 0; j < n; j++) q->c[k] += inv[k * n + j] * b[j];
+        }
+    }
+    for (size_t k = 0; k < p->ncol; k++) q->var[k] = inv[k * n + k];
+    q->cov = p->per ? inv[p->per] : 0;
+    ep_status st = p->par->nonneg ? drop_negative(p, normal, q->c, positive, e) : EP_OK;
+    if (!st && p->par->nonneg) memcpy(q->c, positive, n * sizeof *positive);
+    q->chi2 = 0;
+    for (size_t i = 0; i < s->nch; i++) {
+        double r = y[i];
+        for (size_t k = 0; k < n; k++) r -= q->c[k] * s->x[k * s->nch + i];
+        q->chi2 += r * r / v[i] / (double)(s->nch - n);
+    }
+    return st;
 }
 
 /* The counts of one pixel on the channels of the fit, and by how many channels it is moved to them. */
@@ -681,19 +769,17 @@ static ep_status do_block(const struct ep_apply *a, const struct plan *p, size_t
     ep_matmul(BLOCK, n, nch, counts, p->s->lt, product);
     for (size_t x = x0; x < x1; x++) {
         size_t ox = x - a->area.x0, b = x % BLOCK;
-        const double *c = product + b * n;
-        double positive[MOST];
+        struct pixel q;
         if (ep_fatal(a->flag[oy * a->area.nx + ox])) {
             for (size_t i = 0; i < a->nout; i++) ep_fill_nan(&a->out[i], oy, ox);
             continue;
         }
-        if (p->par->nonneg) {
-            ep_status st = drop_negative(p, c, positive, e);
-            if (st) return st;
-            c = positive;
-        }
-        put_pixel(a, p, oy, ox, c, squares[b], total[b]);
-        put_residual(a, p, oy, ox, counts + b * nch, c, move[b]);
+        ep_status st = p->par->weights == EP_MLLS_MEAN ? mean_weights(p, product + b * n, squares[b], &q, e)
+                                                       : model_weights(p, counts + b * nch, product + b * n, product + BLOCK * n, &q, e);
+        if (st) return st;
+        put_maps(a, p, oy, ox, q.c, q.var, q.cov, total[b] / p->total);
+        ep_put(&a->out[first_other(p)], oy, ox, q.chi2, 0);
+        put_residual(a, p, oy, ox, counts + b * nch, q.c, move[b]);
     }
     return EP_OK;
 }

@@ -26,6 +26,7 @@ struct plan {
     double *shape;                 /* [ncol][nch] */
     const char **name;             /* [ncol] */
     double beam_kev, collection_mrad;
+    struct ep_eels_optics optics;  /* as known */
 };
 
 /* up, down: the channels [up, n + down) that all pixels cover; of both spectra. */
@@ -171,9 +172,14 @@ static ep_status make_columns(struct plan *q, const struct ep_prepare *p, struct
         struct ep_mlls_column *o = &q->col[k];
         q->name[k] = c->name;
         o->edge = q->edge + at;
-        if (c->edge) o->nedge = ep_edge_model(c->edge, &q->edge[at++]);
+        if (c->edge) {
+            struct ep_edge_model *m = &q->edge[at++];
+            o->nedge = ep_edge_model(c->edge, &q->optics, m);
+            m->npeak = c->peaks.n;
+            for (size_t i = 0; i < c->peaks.n; i++) m->peak[i] = c->peaks.v[i];
+        }
         for (size_t i = 0; i < c->edges.n; i++) {
-            if (!ep_edge_model(c->edges.v[i], &q->edge[at])) continue;
+            if (!ep_edge_model(c->edges.v[i], &q->optics, &q->edge[at])) continue;
             if (c->tie.n) q->edge[at].atoms = c->tie.v[i];
             at++;
             o->nedge++;
@@ -223,6 +229,7 @@ static ep_status prepare(const struct ep_prepare *p, void **plan, struct ep_err 
         q->noise.low_gain = low->gain;
         q->noise.low_noise2 = low->read_noise * low->read_noise;
     }
+    q->optics = (struct ep_eels_optics){ in->meta.beam_energy_kev, in->meta.collection_mrad, in->meta.convergence_mrad };
     q->beam_kev = isfinite(in->meta.beam_energy_kev) ? in->meta.beam_energy_kev : 200;
     q->collection_mrad = isfinite(in->meta.collection_mrad) ? in->meta.collection_mrad : 20;
     const struct ep_signal *mask = p->in[EP_MLLS_MASK].n ? p->in[EP_MLLS_MASK].v[0].whole : NULL;
@@ -405,8 +412,9 @@ static ep_status variants(const struct plan *q, const struct acc *acc, struct fi
     struct ep_mlls other = t->m;
     other.resonance = true;
     for (size_t k = 0; !st && k < q->ncol; k++)
-        if (q->col[k].nedge && q->col[k].edge[0].shape == EP_EDGE_M23) {
-            st = one_variant(t, &other, acc->sum, FORM, "M edges as resonances", e);
+        if (q->col[k].nedge && q->col[k].edge[0].shape != EP_EDGE_LI_K) {
+            bool metal = q->col[k].edge[0].shape == EP_EDGE_M23;
+            st = one_variant(t, &other, acc->sum, FORM, metal ? "M edges as resonances" : "sections as tabulated", e);
             break;
         }
     if (!st) st = shifted_spectra(q, acc, t, e);
@@ -446,7 +454,7 @@ static ep_status fit_sum(const struct plan *q, const struct acc *acc, struct fit
     t->systematic = ep_xcalloc(q->ncol, sizeof *t->systematic);
     if (acc->n == 0) return ep_fail(e, EP_E_COMPUTE, "no pixel is left to fit the sum of: all are masked, or not finite");
     t->m = (struct ep_mlls){ .nch = q->nch, .first = q->first, .step = q->channel, .ncol = q->ncol, .col = q->col, .nexp = par->background.n,
-                             .beam_kev = q->beam_kev, .collection_mrad = q->collection_mrad };
+                             .beam_kev = q->beam_kev, .collection_mrad = q->collection_mrad, .convolve = par->plural == EP_MLLS_CONVOLVED };
     for (size_t k = 0; k < par->background.n; k++) t->m.exponent[k] = par->background.v[k];
     t->m.fit = channels(q, par->range[0], par->range[1]);
     t->m.count = channels(q, par->count[0], par->count[1]);
@@ -461,7 +469,8 @@ static ep_status fit_sum(const struct plan *q, const struct acc *acc, struct fit
         if (up + down + 10 > q->nlow) return ep_fail(e, EP_E_COMPUTE, "the low loss is shifted too far");
         t->low = (struct ep_counts){ acc->sum + q->nch + up, q->nlow - up - down, q->low_first + (double)up * q->low_channel, q->low_channel };
         struct ep_counts core = { acc->sum + core_up, q->nch - core_up - core_down, q->first + (double)core_up * q->channel, q->channel };
-        st = ep_losses_new(&t->low, &core, par->range[1] + 10, &t->plural, e);
+        if (t->m.convolve) core = (struct ep_counts){ .step = q->channel };
+        st = ep_losses_new(&t->low, &core, t->m.convolve ? par->range[1] - q->first : par->range[1] + 10, &t->plural, e);
         t->m.plural = t->plural;
     }
     if (!st) st = ep_mlls_parameters(&t->m, e);

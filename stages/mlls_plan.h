@@ -7,14 +7,15 @@
 struct ep_mlls_colpar {
     const char *name, *edge, *spectrum;
     struct ep_texts edges, learned, low_loss;
-    struct ep_numbers tie;
+    struct ep_numbers tie, peaks;
 };
-enum { EP_MLLS_REMOVED, EP_MLLS_KEPT };
+enum { EP_MLLS_REMOVED, EP_MLLS_KEPT, EP_MLLS_CONVOLVED };
+enum { EP_MLLS_MEAN, EP_MLLS_MODEL_WEIGHTS };
 struct ep_mlls_params {
     struct ep_records columns;
     double range[2], count[2], scale[2], separable;
     struct ep_numbers background;
-    int plural;
+    int plural, weights;
     bool systematics, nonneg;
     const char *per;
 };
@@ -33,7 +34,7 @@ static inline bool ep_mlls_modelled(const struct ep_mlls_colpar *c)
 /* The low loss is there and used. */
 static inline bool ep_mlls_plural(const struct ep_mlls_params *p, const struct ep_items *in)
 {
-    return p->plural == EP_MLLS_REMOVED && in[EP_MLLS_LOW].n > 0;
+    return p->plural != EP_MLLS_KEPT && in[EP_MLLS_LOW].n > 0;
 }
 
 /* Outputs of the look, in this order; those of the columns (spectra per count in the window) follow. */

@@ -135,9 +135,9 @@ ep_status ep_losses_new(const struct ep_counts *low, const struct ep_counts *cor
     size_t known = end > 0 ? (size_t)(end / p->step) : 0;
     p->p[0] = 1;
     for (size_t k = p->zh + 1; k < p->n && k < known; k++) p->p[k] = bin(low, sum, p->zlp, p->step, (long)k) / p->i0;
-    if (!st) st = scale_core(p, low, core, core_sum, known, e);
-    for (size_t k = known; !st && k < p->n; k++) p->p[k] = bin(core, core_sum, 0, p->step, (long)k) / p->scale;
-    if (!st) take_log(p);
+    if (!st && core->n) st = scale_core(p, low, core, core_sum, known, e);
+    for (size_t k = known; !st && core->n && k < p->n; k++) p->p[k] = bin(core, core_sum, 0, p->step, (long)k) / p->scale;
+    if (!st && core->n) take_log(p);
     for (size_t k = 0; k < p->n; k++) all += p->p[k];
     p->t_over_lambda = log(all);
     free(sum);
@@ -168,9 +168,11 @@ double ep_losses_at(const struct ep_losses *p, double ev)
 
 void ep_losses_put_back(const struct ep_losses *p, size_t n, const double *v, double *out)
 {
+    size_t first = 0;                            /* an edge begins far up the axis */
+    while (first < n && v[first] == 0) first++;
     for (size_t i = n; i-- > 0;) {
         double s = 0;
-        for (size_t k = 0; k <= i && k < p->n; k++) s += p->p[k] * v[i - k];
+        for (size_t k = 0; k + first <= i && k < p->n; k++) s += p->p[k] * v[i - k];
         out[i] = s;
     }
 }

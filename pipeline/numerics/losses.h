@@ -27,7 +27,8 @@ struct ep_losses {
     size_t over0, over1;          /* the overlap: channels of p, [over0, over1) */
     double over_sum;              /* sum of p over it */
 };
-/* step: channel of the core loss, which the result is made on; to: eV, the highest loss wanted. Fails when there is no zero-loss
+/* On channels of the core loss; to: eV, the highest loss wanted. A core loss of no channels: p alone, as far as the low loss reaches, to put
+ * plural scattering on edges that lie beyond it; s, plural and scale are 0. Fails when there is no zero-loss
  * peak, it stands far from zero, or the spectra do not overlap by 5 eV. */
 ep_status ep_losses_new(const struct ep_counts *low, const struct ep_counts *core, double to, struct ep_losses **out, struct ep_err *e);
 void ep_losses_free(struct ep_losses *p);

@@ -9,18 +9,31 @@
  *                      width, decay and tail, and keep the ratio of height times atoms; onsets move by 0.5 eV, heights by 5 %.
  *                      The other form, for systematics, has a Lorentzian 0.3 decay behind the onset in place of the exponential
  *   Li K               soft_step(step, width) 2.5 Mb, with peaks 4.3 and 11 eV behind the step
+ *   K, L of any        the section of eels_sigma.h, each subshell on a soft step, times (E/onset)^slope; near the onset continued as a power, or
+ *                      as tabulated (the other form); with near-edge peaks where they are named, each a Lorentzian on a soft step, of
+ *                      a height relative to the section at its energy
  */
 #ifndef EP_NUMERICS_MLLS_H
 #define EP_NUMERICS_MLLS_H
 #include <stdbool.h>
 #include <stddef.h>
 #include "pipeline/base/err.h"
+#include "pipeline/numerics/eels_sigma.h"
 #include "pipeline/numerics/losses.h"
 
-enum ep_edge_shape { EP_EDGE_LI_K, EP_EDGE_M23 };
-struct ep_edge_model { char name[8]; enum ep_edge_shape shape; double onset, height, atoms; };
-/* "Li_K", "Mn_M": false when there is no model of that edge. atoms is 1. */
-bool ep_edge_model(const char *name, struct ep_edge_model *out);
+#define EP_EDGE_PEAKS 4
+#define EP_EDGE_TABLE 48                       /* energies, even in ln E, at which a section is tabulated */
+enum ep_edge_shape { EP_EDGE_LI_K, EP_EDGE_M23, EP_EDGE_SHELL };
+struct ep_edge_model {
+    char name[12];
+    enum ep_edge_shape shape;
+    double onset, height, atoms;
+    size_t nshell, npeak;
+    struct { double onset, section[EP_EDGE_TABLE]; } subshell[EP_EELS_SUBSHELLS];    /* ln of the section, ln E from that of the onset */
+    double peak[EP_EDGE_PEAKS];                /* eV: near-edge peaks, for the caller to fill in */
+};
+/* "Li_K", "Mn_M", "O_K", "Ti_L": false when there is no model of that edge. atoms is 1. optics may be NULL, when only to ask. */
+bool ep_edge_model(const char *name, const struct ep_eels_optics *optics, struct ep_edge_model *out);
 /* The names that there are, for messages. */
 const char *ep_edge_model_names(void);
 
@@ -36,8 +49,9 @@ struct ep_mlls {
     size_t nexp; double exponent[EP_MLLS_EXPONENTS];
     struct ep_mlls_range { size_t first, end; } fit, count;   /* channels that are fitted, that amplitudes are counted over */
     const struct ep_losses *plural;            /* NULL: the spectrum is fitted as it is */
+    bool convolve;                             /* plural scattering is not taken off: modelled edges have it */
     double beam_kev, collection_mrad;
-    bool resonance;                            /* the other form of M2,3 edges, for systematics */
+    bool resonance;                            /* the other form of edges, for systematics */
     size_t ntheta;                             /* by ep_mlls_parameters() */
     struct ep_mlls_par { char name[24]; size_t col; double mean, sigma, lo, hi, doubt; } par[EP_MLLS_PAR];   /* doubt: for systematics */
 };

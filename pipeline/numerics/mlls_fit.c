@@ -51,14 +51,6 @@ static const double *par_of(const struct ep_mlls *m, size_t col, const double *t
     return NULL;
 }
 
-static void column(const struct work *w, size_t k, const double *theta, double *out)
-{
-    const struct ep_mlls *m = w->m;
-    const struct ep_mlls_column *c = &m->col[k];
-    if (c->nedge) edge_column(m, c, par_of(m, k, theta), (long)m->fit.first, (long)m->fit.end, out);
-    else memcpy(out, c->shape + m->fit.first, w->nf * sizeof *out);
-}
-
 /* Channels [0, end) with plural scattering put back; a measured shape begins where it is known. */
 static void whole_column(const struct ep_mlls *m, size_t k, const double *theta, size_t end, double *out)
 {
@@ -72,9 +64,22 @@ static void whole_column(const struct ep_mlls *m, size_t k, const double *theta,
     double *v = doubles(n);
     if (c->nedge) edge_column(m, c, par_of(m, k, theta), from, (long)end, v);
     for (size_t i = 0; !c->nedge && i < end; i++) v[i] = isfinite(c->shape[i]) ? c->shape[i] : 0;
-    if (m->plural) ep_losses_put_back(m->plural, n, v, v);
+    if (m->plural && (c->nedge || !m->convolve)) ep_losses_put_back(m->plural, n, v, v);
     memcpy(out, v + (size_t)-from, end * sizeof *out);
     free(v);
+}
+
+static void column(const struct work *w, size_t k, const double *theta, double *out)
+{
+    const struct ep_mlls *m = w->m;
+    const struct ep_mlls_column *c = &m->col[k];
+    if (c->nedge && m->plural && m->convolve) {
+        double *whole = doubles(m->fit.end);
+        whole_column(m, k, theta, m->fit.end, whole);
+        memcpy(out, whole + m->fit.first, w->nf * sizeof *out);
+        free(whole);
+    } else if (c->nedge) edge_column(m, c, par_of(m, k, theta), (long)m->fit.first, (long)m->fit.end, out);
+    else memcpy(out, c->shape + m->fit.first, w->nf * sizeof *out);
 }
 
 /* ---- the linear part ----------------------------------------------------------------------------------------------- */
@@ -245,35 +250,35 @@ static ep_status information(struct work *w, double *theta, double *j, double *c
 static void covariance(struct work *w, const struct ep_mlls_noise *noise, const struct ep_counts *low, double *a, double *cov)
 {
     const struct ep_mlls *m = w->m;
-    size_t nc = m->ncol, nf = w->nf, nl = m->plural ? m->plural->n : 0;
+    const struct ep_losses *p = m->convolve ? NULL : m->plural;
+    size_t nc = m->ncol, nf = w->nf, nl = p ? p->n : 0;
     double *h = doubles(nc * nl), *var = doubles(nl), *e = doubles(nf);
     for (size_t i = 0; i < nf; i++) e[i] = energy(m, (long)(m->fit.first + i));
     double *before = doubles(nc);
-    for (size_t k = 0; m->plural && k < nc; k++) {
-        const struct ep_losses *p = m->plural;
+    for (size_t k = 0; p && k < nc; k++) {
         double plain = 0;
         for (size_t i = 0; i < nf; i++) plain += a[k * nf + i] * ep_losses_at(p, e[i]);
         ep_losses_response(p, nf, e, a + k * nf, h + k * nl);
         before[k] = plain / p->over_sum;         /* of the core loss in the overlap: it scales the low loss */
     }
-    for (size_t i = 0; m->plural && i < nl; i++) {
-        double counts = i ? m->plural->p[i] * m->plural->i0 : m->plural->i0;
+    for (size_t i = 0; p && i < nl; i++) {
+        double counts = i ? p->p[i] * p->i0 : p->i0;
         var[i] = noise->low_gain * fmax(counts, 0) + noise->low_noise2 * (low && i ? m->step / low->step : 1);
     }
     for (size_t k = 0; k < nc; k++)
         for (size_t j = 0; j < nc; j++) {
             double s = 0;
             for (size_t i = 0; i < nf; i++) {
-                bool over = m->plural && e[i] >= ((double)m->plural->over0 - 0.5) * m->step && e[i] < ((double)m->plural->over1 - 0.5) * m->step;
+                bool over = p && e[i] >= ((double)p->over0 - 0.5) * m->step && e[i] < ((double)p->over1 - 0.5) * m->step;
                 s += (a[k * nf + i] - (over ? before[k] : 0)) * (a[j * nf + i] - (over ? before[j] : 0)) * w->var[i];
             }
             for (size_t i = 0; i < nl; i++) s += h[k * nl + i] * h[j * nl + i] * var[i];
             cov[k * nc + j] = s;
         }
-    if (m->plural) {                             /* the part of the overlap in front of the fitted channels */
-        double counts = m->plural->scale * m->plural->over_sum, inside = 0;
+    if (p) {                             /* the part of the overlap in front of the fitted channels */
+        double counts = p->scale * p->over_sum, inside = 0;
         for (size_t i = 0; i < nf; i++)
-            if (e[i] >= ((double)m->plural->over0 - 0.5) * m->step && e[i] < ((double)m->plural->over1 - 0.5) * m->step) inside += w->var[i];
+            if (e[i] >= ((double)p->over0 - 0.5) * m->step && e[i] < ((double)p->over1 - 0.5) * m->step) inside += w->var[i];
         double rest = fmax(noise->gain * counts - inside, 0);
         for (size_t k = 0; k < nc; k++)
             for (size_t j = 0; j < nc; j++) cov[k * nc + j] += before[k] * before[j] * rest;
