@@ -24,7 +24,9 @@
 #define THICKNESS "thickness"   /* what `per` may name beside columns */
 #define SMOOTH 0.7             /* eV */
 #define MOST 32                /* columns of a pixel's fit */
-#define ROUNDS 3               /* of a pixel's own weights */
+#define LEAST 0.1
+#define ROUNDS 3               /* of a pixel's own weights, and */
+#define LITTLE 0.5             /* the part of the mean pixel's variance, at its own total, that a channel has at least */
 
 static const char *const plural_words[] = { "removed", "kept", "convolved", NULL };
 static const char *const weights_words[] = { "mean", "model", NULL };
@@ -340,7 +342,7 @@ struct plan {
     double chi2;
     double *t;                     /* [ncol][ns + 1] variance terms */
     double *cov_t;                 /* [ns + 1] of the covariance of numerator and denominator */
-    double least;                  /* share of the mean pixel's variance that a pixel has at least */
+    double *typical;               /* [ncol] variance of the mean pixel's amplitudes; a pixel has at least LEAST of it, at its own total */
 };
 
 static void free_plan(void *plan)
@@ -353,6 +355,7 @@ static void free_plan(void *plan)
     free(p->apart);
     free(p->t);
     free(p->cov_t);
+    free(p->typical);
     free(p);
 }
 
@@ -460,11 +463,13 @@ static ep_status make_solver(struct plan *p, const struct ep_desc *in, struct ep
     if (st) return st;
     p->t = ep_xcalloc(p->ncol * (ns + 1), sizeof *p->t);
     p->cov_t = ep_xcalloc(ns + 1, sizeof *p->cov_t);
+    p->typical = ep_xcalloc(p->ncol, sizeof *p->typical);
     double *q = ep_xcalloc(ns, sizeof *q), *both = ep_xcalloc(ns + 1, sizeof *both);
     for (size_t k = 0; k < p->ncol; k++) {
         q[k] = 1;
         ep_eds_variance_terms(p->s, q, p->t + k * (ns + 1));
         q[k] = 0;
+        for (size_t i = 0; i < n; i++) p->typical[k] += p->s->lt[i * ns + k] * p->s->lt[i * ns + k] / p->s->w[i];
     }
     q[0] = q[p->per] = 1;          /* Cov = (Var(a + b) - Var a - Var b) / 2 */
     ep_eds_variance_terms(p->s, q, both);
@@ -515,7 +520,6 @@ static ep_status prepare(const struct ep_prepare *pr, void **plan, struct ep_err
     p->cov = ep_xcalloc(p->ncol * p->ncol, sizeof *p->cov);
     p->apart = ep_xcalloc(p->ncol, sizeof *p->apart);
     p->flag = (in->gain_estimated ? (uint32_t)EP_FLAG_SIGMA_ESTIMATED : 0) | (p->par->nonneg ? (uint32_t)EP_FLAG_BIASED : 0);
-    p->least = 0.1;
     for (size_t k = 0; p->par->per && k < p->ncol; k++)
         if (strcmp(ep_mlls_colpar(p->par, k)->name, p->par->per) == 0) p->per = k;
     ep_status st = read_look(p, pr, e);
@@ -658,13 +662,14 @@ static double variance(const struct plan *p, const double *t, const double *c)
 /* The fit of a pixel: amplitudes, variances of the columns', covariance of numerator and denominator. */
 struct pixel { double c[MOST], var[MOST], cov, chi2; };
 
-static ep_status mean_weights(const struct plan *p, const double *c, double squares, struct pixel *q, struct ep_err *e)
+/* share: of the mean pixel's counts. */
+static ep_status mean_weights(const struct plan *p, const double *c, double share, double squares, struct pixel *q, struct ep_err *e)
 {
     const struct ep_eds_solver *s = p->s;
     memcpy(q->c, c, s->n * sizeof *c);
     ep_status st = p->par->nonneg ? drop_negative(p, s->normal, c, q->c, e) : EP_OK;
     for (size_t k = 0; k < p->ncol; k++)
-        q->var[k] = fmax(variance(p, p->t + k * (s->n + 1), q->c), p->least * p->sigma[k] * p->sigma[k] / p->n);
+        q->var[k] = fmax(variance(p, p->t + k * (s->n + 1), q->c), LEAST * share * p->typical[k]);
     q->cov = p->per ? variance(p, p->cov_t, q->c) : 0;
     double expected = s->noise2 * s->expected0, rest = squares;
     for (size_t k = 0; k < s->n; k++) {
@@ -677,27 +682,28 @@ static ep_status mean_weights(const struct plan *p, const double *c, double squa
     return st;
 }
 
-/* Variances of a pixel's channels by its model; where that says next to nothing, a part of the mean pixel's. */
-static void model_variances(const struct plan *p, const double *c, double *v)
+/* Variances of a pixel's channels by its model; where that says little, a part of the mean pixel's: at some counts, models follow noise, and
+ * weights after them would make it look small. */
+static void model_variances(const struct plan *p, const double *c, double least, double *v)
 {
     const struct ep_eds_solver *s = p->s;
     for (size_t i = 0; i < s->nch; i++) {
         double m = 0;
         for (size_t k = 0; k < s->n; k++) m += c[k] * s->x[k * s->nch + i];
-        v[i] = fmax(s->gain * m + s->noise2, p->least / s->w[i]);
+        v[i] = fmax(s->gain * m, least * fmax(1 / s->w[i] - s->noise2, 0)) + s->noise2 + 1e-12 / s->w[i];
     }
 }
 
 /* Weights from the pixel's own model, found again a few times: the likelihood's maximum of Poisson counts. v: room for a spectrum. The inverse
  * of the normal equations then is the covariance. */
-static ep_status model_weights(const struct plan *p, const double *y, const double *c, double *v, struct pixel *q, struct ep_err *e)
+static ep_status model_weights(const struct plan *p, const double *y, const double *c, double share, double *v, struct pixel *q, struct ep_err *e)
 {
     const struct ep_eds_solver *s = p->s;
     size_t n = s->n;
     double normal[MOST * MOST], inv[MOST * MOST], b[MOST], scale[MOST], positive[MOST];
     memcpy(q->c, c, n * sizeof *c);
     for (int round = 0; round < ROUNDS; round++) {
-        model_variances(p, q->c, v);
+        model_variances(p, q->c, LITTLE * share, v);
         for (size_t k = 0; k < n; k++) {
             const double *xk = s->x + k * s->nch;
             b[k] = 0;
@@ -774,8 +780,9 @@ static ep_status do_block(const struct ep_apply *a, const struct plan *p, size_t
             for (size_t i = 0; i < a->nout; i++) ep_fill_nan(&a->out[i], oy, ox);
             continue;
         }
-        ep_status st = p->par->weights == EP_MLLS_MEAN ? mean_weights(p, product + b * n, squares[b], &q, e)
-                                                       : model_weights(p, counts + b * nch, product + b * n, product + BLOCK * n, &q, e);
+        double share = fmax(total[b] * p->n / p->total, 1e-3);
+        ep_status st = p->par->weights == EP_MLLS_MEAN ? mean_weights(p, product + b * n, share, squares[b], &q, e)
+                                                       : model_weights(p, counts + b * nch, product + b * n, share, product + BLOCK * n, &q, e);
         if (st) return st;
         put_maps(a, p, oy, ox, q.c, q.var, q.cov, total[b] / p->total);
         ep_put(&a->out[first_other(p)], oy, ox, q.chi2, 0);
@@ -817,7 +824,7 @@ const struct ep_stage ep_stage_mlls = {
               "its thickness. Sigma is counting noise; errors of shapes are common to all pixels and stand in the systematic. Counts are those of "
               "the window `count`, plural scattering included. A spectrum (of a region) is fitted in full, and gives `without_Li` and `only_Li`, "
               "which serve as columns of a fit of pixels. Measured shapes count as exact.",
-    .version = 1,
+    .version = 2,
     .params = ep_mlls_params, .params_size = sizeof(struct ep_mlls_params),
     .ports = ep_mlls_ports, .nports = EP_MLLS_NPORTS,
     .outputs = outputs, .noutputs = sizeof outputs / sizeof *outputs,

@@ -87,9 +87,50 @@ static void test_pixels(void **unused)
     }
 }
 
+/* Half of the pixels have a twentieth of the others' dose, where the mean's weights are the wrong ones. Weights of each pixel's own model: no
+ * more scatter than with the mean's, at any dose, and sigmas that are right for both halves; the share within one sigma is known to 0.02. */
+static void test_weights(void **unused)
+{
+    (void)unused;
+    enum { NY = 16, NX = 64, N = NY * NX };
+    static const double electrons[] = { 300, 3e3, 3e5 };
+    struct ep_desc d = mlls_desc(NY, NX, false), l = mlls_desc(NY, NX, true);
+    uniform(13);
+    for (size_t dose = 0; dose < sizeof electrons / sizeof *electrons; dose++) {
+        struct sim_spectra s;
+        double scatter[2][2] = { 0 };
+        sim_make(&(struct sim_case){ SIM_NCM, 0.45, 1, electrons[dose], false }, &s);
+        struct image core = image_new(&d), low = mlls_image(&l, s.low, true);
+        for (size_t p = 0; p < N; p++)
+            for (size_t i = 0; i < SIM_CORE_N; i++) core.val[p * SIM_CORE_N + i] = (float)poisson(s.core[i] * (p % 2 ? 0.05 : 1));
+        for (int weights = 0; weights < 2; weights++) {
+            struct mlls_rig r;
+            mlls_run(&r, weights ? "{weights: model, " FIT "}" : "{weights: mean, " FIT "}", &core, &low, 0, NULL);
+            for (size_t half = 0; half < 2; half++) {
+                double mean = 0, zz = 0, in = 0;
+                for (size_t p = half; p < N; p += 2) mean += mlls_value(&r, "Li", p) / (N / 2);
+                for (size_t p = half; p < N; p += 2) {
+                    double v = mlls_value(&r, "Li", p) - mean, z = v / mlls_sigma(&r, "Li", p);
+                    zz += z * z / (N / 2);
+                    in += (fabs(z) < 1) / (double)(N / 2);
+                    scatter[weights][half] += v * v / (N / 2);
+                }
+                print_message("%g electrons%s, weights of the %s: mean %.3f, scatter %.3f, rms z %.3f, within one sigma %.3f\n", electrons[dose],
+                              half ? " / 20" : "", weights ? "pixel" : "mean", mean / s.li * (half ? 20 : 1), sqrt(scatter[weights][half]) / s.li, sqrt(zz), in);
+                assert_true(sqrt(zz) > 0.9 && sqrt(zz) < 1.1);
+                assert_true(in > 0.61 && in < 0.76);
+            }
+            mlls_free(&r);
+        }
+        for (int half = 0; half < 2; half++) assert_true(scatter[1][half] < 1.06 * scatter[0][half]);      /* the same counts: 3 % in scatter */
+        image_free(&core);
+        image_free(&low);
+    }
+}
+
 int main(void)
 {
     ep_linalg_init();
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_spectrum), cmocka_unit_test(test_pixels) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_spectrum), cmocka_unit_test(test_pixels), cmocka_unit_test(test_weights) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
