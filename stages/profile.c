@@ -118,12 +118,21 @@ static void declare_placement(struct ep_declare *d, const struct ep_desc *in)
     ep_copy_frame(o, in);
 }
 
+static void warn_shared(struct ep_declare *d, const struct ep_desc *in, bool sigma)
+{
+    const char *label = d->in[PORT_INPUT].v[0].label ? d->in[PORT_INPUT].v[0].label : "";
+    if (!sigma || !in->shared || d->in[PORT_SHARED].n) return;
+    ep_declare_warn(d, "input", "all pixels of %s share a part of their error, which averaging does not make smaller and sigma would lack: give "
+                    "shared: %.*s.%s_shared", label, (int)strcspn(label, "."), label, in->name);
+}
+
 static void declare_map(struct ep_declare *d, const struct ep_desc *in, const struct ep_desc *by, const struct ep_bins *l)
 {
     bool sigma = noise_known(in) && (!by || !by->has_sigma || noise_known(by));
     if (in->has_sigma && !sigma)
         ep_declare_warn(d, in->noise == EP_NOISE_UNKNOWN ? "input" : "normalize",
                         "how the noise of neighbouring pixels is related is not known: the profile has no sigma");
+    warn_shared(d, in, sigma);
     struct ep_desc *o = ep_declare_output(d, "profile", EP_PROFILE);
     distance_axis(o, in, l);
     snprintf(o->long_name, sizeof o->long_name, "%.100s", in->long_name[0] ? in->long_name : in->name);

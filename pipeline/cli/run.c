@@ -103,23 +103,37 @@ static void units_where(const struct ep_graph *g, const struct ep_str *text, siz
     *out = counted;
 }
 
+static void print_where(const struct ep_str *where)
+{
+    if (!where->n) return;
+    printf("    for ");
+    cli_wrap(where->s, 8, 8);
+}
+
+/* Steps on results in memory of one level and for the same runs, one after another, are one block. */
 static void print_units(const struct ep_graph *g)
 {
-    struct ep_str *text = ep_xcalloc(g->nunits + 1, sizeof *text);
+    struct ep_str *text = ep_xcalloc(g->nunits + 1, sizeof *text), before = {0};
+    const struct ep_unit *last = NULL;
     for (size_t k = 0; k < g->nunits; k++) unit_text(g->unit[k], &text[k]);
     for (size_t k = 0; k < g->nunits; k++) {
+        const struct ep_unit *u = g->unit[k];
         if (!text[k].s) continue;
         struct ep_str where = {0};
         units_where(g, text, k, &where);
-        printf("%s\n", text[k].s);
-        if (where.n) {
-            printf("    for ");
-            cli_wrap(where.s, 8, 8);
-        }
+        bool joins = last && last->kind == EP_UNIT_WHOLE && u->kind == EP_UNIT_WHOLE && last->level == u->level &&
+                     strcmp(where.n ? where.s : "", before.n ? before.s : "") == 0;
+        if (!joins) print_where(&before);
+        const char *steps = strchr(text[k].s, '\n');
+        printf("%s\n", joins && steps ? steps + 1 : text[k].s);
         for (size_t j = g->nunits; j-- > k;)
             if (text[j].s && !strcmp(text[j].s, text[k].s)) ep_str_free(&text[j]);
-        ep_str_free(&where);
+        ep_str_free(&before);
+        before = where;
+        last = u;
     }
+    print_where(&before);
+    ep_str_free(&before);
     free(text);
 }
 

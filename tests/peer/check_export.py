@@ -22,7 +22,7 @@ steps:
   sum_net:  {stage: background, input: sum, window: [495, 524]}
   lines:    {stage: eds_lines, input: eds, elements: [Ti, La, Mn, Co, Ni, O, Sr]}
   boundary: {stage: interface, input: lines.La_L, positive: low}
-  profile:  {stage: profile, input: lines.Ti_K, along: boundary, bin: 1}
+  profile:  {stage: profile, input: lines.Ti_K, shared: lines.Ti_K_shared, along: boundary, bin: 1}
 """
 
 

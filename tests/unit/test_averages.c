@@ -117,6 +117,12 @@ static void test_shared_errors(void **unused)
     space_free(&q);
     space_run(&q, "profile", "{from: [5, -5.5], to: [5, 4.5], width: 100, bin: 5, statistic: sum}", in, 7);
     assert_float_equal(q.out[0]->sigma64[0], sqrt(4.0 * 25 + pow(0.5 * 25, 2)), 1e-5);
+    assert_int_equal(q.r.diag.n, 0);
+    space_free(&q);
+    space_run(&q, "profile", "{from: [5, -5.5], to: [5, 4.5], width: 100, bin: 5}", in, 1);   /* without it: sigma lacks it, and it says so */
+    assert_float_equal(q.out[0]->sigma64[0], sqrt(4.0 / 25), 1e-6);
+    assert_int_equal(q.r.diag.nerrors, 0);
+    if (!says(&q.r, "Ti_K_shared")) fail_msg("the missing shared error was not told");
     space_free(&q);
 
     static const char *const labels[] = { "lines.Ti_K", "lines.Ti_K_shared" };
