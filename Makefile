@@ -166,6 +166,8 @@ $$(BUILD)/$(1)/%.o: %.c $$(BUILD)/$(1)/flags
 	$$(call say,CC,$$@)
 	$$(Q)$$(CC) $$(STD_FLAGS) $$(WARN_FLAGS) $$(FLAGS_$(1)) $$(LIB_CFLAGS) $$(if $$(filter tests/%,$$<),$$(UNIT_CFLAGS)) $$(CFLAGS) -c -o $$@ $$<
 
+$$(BUILD)/$(1)/pipeline/report/assets.o: pipeline/report/report.js pipeline/report/report.css
+
 # Made anew each time: an archive keeps the objects of deleted sources otherwise.
 $$(BUILD)/$(1)/libeelpipe.a: $$(LIB_SRC:%.c=$$(BUILD)/$(1)/%.o)
 	@rm -f $$@

@@ -64,6 +64,6 @@ const char *cli_default_recipe(const struct cli_args *args);
 /* "output=..." that puts results below .eelpipe/<folder>/ of the recipe's own output folder instead. */
 const char *cli_scratch_output(struct cli_session *s, const char *folder);
 
-extern const struct cli_verb cli_export, cli_preview;
+extern const struct cli_verb cli_export, cli_preview, cli_report;
 extern const struct cli_verb cli_vary, cli_run, cli_plan, cli_status, cli_check, cli_stage, cli_stages, cli_info, cli_schema, cli_version, cli_help;
 #endif

@@ -11,7 +11,7 @@
 #include "pipeline/numerics/linalg.h"
 
 const struct cli_verb *const cli_verbs[] = {&cli_run, &cli_plan, &cli_status, &cli_check, &cli_vary, &cli_stage, &cli_stages,
-                                             &cli_info, &cli_preview, &cli_export, &cli_schema, &cli_version, &cli_help, NULL};
+                                             &cli_info, &cli_preview, &cli_report, &cli_export, &cli_schema, &cli_version, &cli_help, NULL};
 
 /* What a signal handler can reach. */
 static atomic_int stop_signal;
