@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pipeline/io/file.h"
 #include "pipeline/report/parts.h"
 
 /* ---- what is there and what is not ----------------------------------------------------------------------------- */
@@ -65,7 +64,7 @@ static void sets(struct ep_str *o, size_t n, const struct ep_set *set)
     for (size_t k = 0; k < n; k++) {
         struct ep_str v = {0};
         ep_value_json(&v, set[k].val);
-        ep_html_addf(o, "%s<code>%s: %s</code>", k ? "<br>" : "", set[k].path, v.s);
+        ep_html_addf(o, k ? "<br><code>%s: %s</code>" : "<code>%s: %s</code>", set[k].path, v.s);
         ep_str_free(&v);
     }
 }
@@ -163,12 +162,13 @@ static void inputs(struct ep_rep *r, struct ep_str *o, const struct ep_node *n)
 static void node_row(struct ep_rep *r, struct ep_str *o, size_t i)
 {
     const struct ep_node *n = r->g->node[i];
-    struct ep_file *f = ep_rep_file(r, n);
-    const struct ep_origin *origin = f ? ep_file_origin(f) : NULL;
+    const struct ep_made *made = ep_rep_made(r, n);
     ep_html_addf(o, "<tr id=\"r%zu\"><th scope=\"row\">%s</th><td>%s</td><td>", i, n->name, ep_rep_where(r, n));
-    ep_html_addf(o, f ? "<code>%s</code></td><td><code class=\"hash\">%s</code>" : "%s</td><td>%s", f ? ep_rep_path(r, n->path) : ep_rep_state(r, n), origin ? origin->fingerprint : "");
-    if (origin && strcmp(origin->fingerprint, n->fingerprint.hex)) ep_html_addf(o, " out of date; now wanted: <code class=\"hash\">%s</code>", n->fingerprint.hex);
-    if (origin && strcmp(origin->version, r->o->version)) ep_html_addf(o, " (eelpipe %s)", origin->version);
+    if (made) ep_html_addf(o, "<code>%s</code></td><td><code class=\"hash\">%s</code>", ep_rep_path(r, n->path), made->fingerprint);
+    else ep_html_addf(o, "%s</td><td>", ep_rep_state(r, n));
+    if (made && strcmp(made->fingerprint, n->fingerprint.hex))
+        ep_html_addf(o, " out of date; now wanted: <code class=\"hash\">%s</code>", n->fingerprint.hex);
+    if (made && strcmp(made->version, r->o->version)) ep_html_addf(o, " (eelpipe %s)", made->version);
     ep_str_add(o, "</td><td>");
     inputs(r, o, n);
     ep_str_add(o, "</td></tr>\n");
@@ -190,7 +190,9 @@ static void raws(struct ep_rep *r, struct ep_str *o)
     for (size_t i = 0; i < r->g->nraws; i++) {
         const struct ep_raw *w = r->g->raw[i];
         struct ep_str par = {0};
-        ep_params_json(&par, ep_input_params, &w->par);
+        struct ep_input_par options = w->par;
+        options.path = ep_rep_path(r, w->path);
+        ep_params_json(&par, ep_input_params, &options);
         ep_html_addf(o, "<tr id=\"f%zu\"><th scope=\"row\"><code>%s</code></th><td>%s</td>", i, ep_rep_path(r, w->path), w->signal ? w->signal : w->d.name);
         if (w->err.code) ep_html_addf(o, "<td colspan=\"2\">%s</td>", w->err.msg);
         else ep_html_addf(o, "<td><code class=\"hash\">%s</code></td><td><code class=\"hash\">%s</code></td>", w->content.hex, w->fingerprint.hex);

@@ -12,10 +12,8 @@ struct ep_rep {
     struct ep_report_tally tally;
     struct { const struct ep_node *node; struct ep_file *file; } open[EP_OPEN_FILES];
     size_t next_open;
-    unsigned *seen;        /* [nnodes]: bits of enum ep_seen, by the node's place in the graph */
-    size_t ids;            /* numbers for elements that others refer to */
+    struct ep_made { bool opened, bad; const char *fingerprint, *version; } *made;   /* [nnodes], from results that were opened */
 };
-enum ep_seen { EP_SEEN_SHOWN = 1, EP_SEEN_BAD = 2 };
 
 /* ---- which results ---- */
 
@@ -25,8 +23,9 @@ bool ep_rep_asked(const struct ep_node *n);
 const char *ep_rep_state(struct ep_rep *r, const struct ep_node *n);
 /* The result's file, kept open for a while; NULL: none that can be shown. */
 struct ep_file *ep_rep_file(struct ep_rep *r, const struct ep_node *n);
-/* An output of a result, as its file has it; NULL: not there. */
-const struct ep_desc *ep_rep_desc(struct ep_rep *r, const struct ep_node *n, const char *name);
+/* What the result says of itself; NULL: none that can be shown. */
+const struct ep_made *ep_rep_made(struct ep_rep *r, const struct ep_node *n);
+/* An output of a result, as its file has it; NULL: not there, or a spectrum image. */
 struct ep_signal *ep_rep_load(struct ep_rep *r, const struct ep_node *n, const char *name);
 void ep_rep_close(struct ep_rep *r);
 

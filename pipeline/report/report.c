@@ -158,7 +158,7 @@ static void left_out(struct ep_str *o, const struct blocks *b, size_t step)
     size_t n = 0;
     for (size_t i = 0; i < b->n; i++)
         if (b->v[i].step == step && b->v[i].left_out)
-            ep_html_addf(o, "%s<code>%s</code>", n++ ? ", " : "<p class=\"note\">Not in this page, to keep it small (the result files have them): ", b->v[i].output);
+            ep_html_addf(o, n++ ? ", <code>%s</code>" : "<p class=\"note\">Not in this page, to keep it small; the result files have them: <code>%s</code>", b->v[i].output);
     if (n) ep_str_add(o, ".</p>\n");
 }
 
@@ -237,12 +237,12 @@ static void section(struct ep_str *o, const char *id, const char *title, const s
 
 void ep_report_html(const struct ep_graph *g, const struct ep_report_opts *opts, struct ep_str *out, struct ep_report_tally *t)
 {
-    struct ep_rep r = {.g = g, .o = opts, .seen = ep_xcalloc(g->nnodes + 1, sizeof(unsigned))};
+    struct ep_rep r = {.g = g, .o = opts, .made = ep_xcalloc(g->nnodes + 1, sizeof(struct ep_made))};
     struct ep_str states = {0}, figures = {0}, series = {0}, steps = {0}, flags = {0}, runs = {0}, recipe = {0}, origin = {0};
     size_t limit = opts->limit ? opts->limit : LIMIT, asked = 0;
+    ep_rep_flags(&r, &flags); /* opens most results, step by step */
     ep_rep_states(&r, &states);
     ep_rep_figures(&r, &figures);
-    ep_rep_flags(&r, &flags);
     ep_rep_runs(&r, &runs);
     ep_rep_recipe(&r, &recipe);
     ep_rep_origin(&r, &origin);
@@ -281,7 +281,7 @@ void ep_report_html(const struct ep_graph *g, const struct ep_report_opts *opts,
     *t = r.tally;
     ep_rep_close(&r);
     ep_arena_free(&r.arena);
-    free(r.seen);
+    free(r.made);
 }
 
 ep_status ep_report_may_replace(const char *path, struct ep_err *e)

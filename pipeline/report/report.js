@@ -67,12 +67,16 @@ function viewer(box) {
         said.dataset.flags = flags >>> 0;
         said.dataset.run = run.label;
     }
-    function paint() {
-        const {run, v} = shown;
+    /* Also before there are values, so that the page does not move under the reader. */
+    function size(run) {
         canvas.width = run.nx;
         canvas.height = run.ny;
         const hy = Math.abs(run.y[1]) || 1, hx = Math.abs(run.x[1]) || 1, square = run.y[2] === run.x[2] && run.ny > 1;
         canvas.style.aspectRatio = square ? `${run.nx * hx} / ${run.ny * hy}` : `${run.nx} / ${Math.max(run.ny, run.nx / 16)}`;
+    }
+    function paint() {
+        const {run, v} = shown;
+        size(run);
         canvas.setAttribute("aria-label", `${data.title}${data.group ? ", " + data.group : ""}, ${run.label}; arrow keys move over ${run.ny} rows and ${run.nx} columns`);
         const picture = new ImageData(run.nx, run.ny);
         for (let i = 0; i < v.length; i++) {
@@ -121,8 +125,10 @@ function viewer(box) {
         button.addEventListener("click", () => show(k));
         li.append(button);
     });
+    size(runs[0]);
     box.append(view);
-    show(0);
+    near.set(box, () => show(0));
+    watch.observe(box);
 }
 
 /* Profiles: the row of the table below that is nearest to the pointer. */
@@ -153,16 +159,17 @@ function reader(svg) {
     svg.after(el("div", {class: "reader"}, el("label", {}, names[0], slider), said));
 }
 
-/* Viewers are made when they come near: a page may have hundreds. */
-const near = new IntersectionObserver(entries => {
+/* Values are unpacked when their map comes near: a page may have hundreds. */
+const near = new Map();
+const watch = new IntersectionObserver(entries => {
     for (const e of entries) {
         if (!e.isIntersecting) continue;
-        near.unobserve(e.target);
-        if (e.target.localName === "svg") reader(e.target);
-        else viewer(e.target);
+        watch.unobserve(e.target);
+        near.get(e.target)();
     }
 }, {rootMargin: "800px"});
-document.querySelectorAll("div.maps, svg.has-table").forEach(box => near.observe(box));
+document.querySelectorAll("div.maps").forEach(viewer);
+document.querySelectorAll("svg.has-table").forEach(reader);
 let opened = [];
 addEventListener("beforeprint", () => { opened = [...document.querySelectorAll("details:not([open])")]; opened.forEach(d => { d.open = true; }); });
 addEventListener("afterprint", () => opened.forEach(d => { d.open = false; }));

@@ -33,19 +33,26 @@ struct ep_file *ep_rep_file(struct ep_rep *r, const struct ep_node *n)
     struct ep_err e = {0};
     struct ep_file *f = opened(r, n);
     if (f || (n->state != EP_NODE_DONE && n->state != EP_NODE_STALE)) return f;
-    unsigned *seen = &r->seen[place(r, n)];
-    if (*seen & EP_SEEN_BAD) return NULL;
-    /* Once, in a child: what a damaged file does to the library stays there. */
-    if ((!(*seen & EP_SEEN_SHOWN) && n->state == EP_NODE_STALE && ep_file_probe(n->path, &e)) || ep_file_open(n->path, &f, &e)) {
-        *seen |= EP_SEEN_BAD;
+    struct ep_made *m = &r->made[place(r, n)];
+    if (m->bad) return NULL;
+    /* It may be stale because it is damaged: opened in a child first, what it does to the library stays there. */
+    if ((!m->opened && n->state == EP_NODE_STALE && ep_file_probe(n->path, &e)) || ep_file_open(n->path, &f, &e)) {
+        m->bad = true;
         return NULL;
     }
-    *seen |= EP_SEEN_SHOWN;
+    if (!m->opened) *m = (struct ep_made){true, false, ep_arena_strdup(&r->arena, ep_file_origin(f)->fingerprint), ep_arena_strdup(&r->arena, ep_file_origin(f)->version)};
     size_t at = r->next_open++ % EP_OPEN_FILES;
     ep_file_close(r->open[at].file);
     r->open[at].node = n;
     r->open[at].file = f;
     return f;
+}
+
+const struct ep_made *ep_rep_made(struct ep_rep *r, const struct ep_node *n)
+{
+    const struct ep_made *m = &r->made[place(r, n)];
+    if (!m->opened) ep_rep_file(r, n);
+    return m->opened && !m->bad ? m : NULL;
 }
 
 void ep_rep_close(struct ep_rep *r)
@@ -60,8 +67,8 @@ void ep_rep_close(struct ep_rep *r)
 const char *ep_rep_state(struct ep_rep *r, const struct ep_node *n)
 {
     switch (n->state) {
-    case EP_NODE_DONE: return ep_rep_file(r, n) ? "up to date" : "unreadable";
-    case EP_NODE_STALE: return ep_rep_file(r, n) ? "out of date" : "unreadable";
+    case EP_NODE_DONE: return ep_rep_made(r, n) ? "up to date" : "unreadable";
+    case EP_NODE_STALE: return ep_rep_made(r, n) ? "out of date" : "unreadable";
     case EP_NODE_MISSING: return "not computed";
     case EP_NODE_BLOCKED: return "can't be computed";
     }
@@ -73,13 +80,6 @@ static struct ep_file *find(struct ep_rep *r, const struct ep_node *n, const cha
     struct ep_err e = {0};
     struct ep_file *f = ep_rep_file(r, n);
     return f && !ep_file_find(f, name, 0, index, &e) ? f : NULL;
-}
-
-const struct ep_desc *ep_rep_desc(struct ep_rep *r, const struct ep_node *n, const char *name)
-{
-    size_t i;
-    struct ep_file *f = find(r, n, name, &i);
-    return f ? ep_file_desc(f, i) : NULL;
 }
 
 struct ep_signal *ep_rep_load(struct ep_rep *r, const struct ep_node *n, const char *name)
