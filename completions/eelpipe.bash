@@ -187,7 +187,11 @@ _eelpipe() {
         _eelpipe_files '*.yaml' '*.yml'
         return
         ;;
-    --threads | --memory) return ;;
+    --to)
+        _eelpipe_files '*'
+        return
+        ;;
+    --threads | --memory | --limit) return ;;
     esac
     if [[ $cur == --*=* ]]; then
         _eelpipe_reply "$cur" < <(_eelpipe_values "${cur%%=*}" | sed "s/^/${cur%%=*}=/")

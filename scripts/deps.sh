@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Checks that the packages for building (or building and testing) are there; installs what is missing.
+# Checks that the packages for building (or building and testing) are there; installs what is missing. Those that tests can do without
+# are tried once others had to be installed.
 # usage: scripts/deps.sh [build|test]
 set -u
 
 build=(gcc libc6-dev make pkg-config libhdf5-dev libopenblas-dev liblapacke-dev libfftw3-dev libyaml-dev libdeflate-dev libxxhash-dev libxrl-dev
     libpango1.0-dev libcairo2-dev fonts-liberation libtiff-dev)
 tests=(libcmocka-dev python3 python3-hyperspy python3-h5py python3-tifffile nodejs node-ajv)
+# Without these a check says that it was skipped; not every system has them under these names.
+optional=(chromium chromium-driver python3-selenium)
 modules=(hdf5-serial openblas lapacke fftw3 pangocairo libtiff-4 yaml-0.1 libdeflate libxxhash libxrl)
 
 case "${1:-build}" in
@@ -68,3 +71,6 @@ apt() {
 }
 apt update || echo "deps: the package lists could not be renewed; trying with those that are here" >&2
 apt install -y --no-install-recommends "${missing[@]}" || settle_for_libraries "could not install ${missing[*]}"
+if [ "${1:-build}" = test ]; then
+    apt install -y --no-install-recommends "${optional[@]}" || echo "deps: going on without ${optional[*]}: some checks will be skipped" >&2
+fi

@@ -24,7 +24,7 @@ struct cli_args {
     const char *only, *from, *runs;
     const char *format, *to, *at, *region;
     bool dry_run, force, json, markdown, quiet, verbose, help;
-    unsigned threads; size_t memory;
+    unsigned threads; size_t memory, limit;
 };
 /* False (with a message) on an unknown option or a wrong value. Frees nothing: args come from the arena. */
 bool cli_parse(struct cli *c, const struct cli_verb *v, size_t n, char **words, struct ep_arena *a, struct cli_args *out);

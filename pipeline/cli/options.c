@@ -76,6 +76,8 @@ static bool set_option(const struct cli_verb *v, struct ep_arena *a, struct cli_
         out->threads = (unsigned)t;
     } else if (!strcmp(n, "--memory")) {
         if (!parse_memory(value, &out->memory)) return cli_usage(v, "--memory takes a size such as 512M or 2G, not '%s'", value), false;
+    } else if (!strcmp(n, "--limit")) {
+        if (!parse_memory(value, &out->limit)) return cli_usage(v, "--limit takes a size such as 20M, not '%s'", value), false;
     }
     return true;
 }

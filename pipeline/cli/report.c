@@ -7,6 +7,7 @@
 
 static const struct cli_option report_options[] = {
     {"--to", "FILE", "where to write (default: report.html in the folder of results)"},
+    {"--limit", "SIZE", "how large the page may be, as in 20M (default 4.8 MB); what does not fit it leaves to the files"},
     {"--runs", "'COORD>=X'", "only these runs"},
     {"--set", "KEY=VALUE", "set a value of the recipe, as in steps.o_net.window=500,524"},
     {"--threads", "N", "for fingerprints of inputs"},
@@ -19,7 +20,7 @@ static int write_page(struct cli *c, struct cli_session *s, const struct cli_arg
     struct ep_err e = {0};
     struct ep_str html = {0};
     struct ep_report_tally t;
-    const struct ep_report_opts o = {.version = EP_VERSION, .nset = args->nset, .set = args->set};
+    const struct ep_report_opts o = {.version = EP_VERSION, .nset = args->nset, .set = args->set, .limit = args->limit};
     const char *root = ep_graph_root(&s->graph);
     const char *path = args->to ? args->to : ep_arena_printf(&s->arena, "%s%sreport.html", root, *root ? "/" : "");
     ep_status st = ep_report_may_replace(path, &e);

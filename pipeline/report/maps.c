@@ -12,7 +12,7 @@
 enum { SHADES = 128, SMALL = 128 };    /* of pictures: palette entries, the first for no value; pixels across */
 enum { SIGMA_BITS = 20 };              /* of a sigma: 1 + 8 + 11, one part in 4000 */
 
-struct view { const char *title; char unit[48]; double lo, hi; };
+struct view { const char *title; char unit[48]; double lo, hi; bool values; };
 
 static int by_value(const void *a, const void *b)
 {
@@ -61,7 +61,7 @@ static void in_words(const struct ep_signal *s, const char *unit, struct ep_str 
     free(v);
 }
 
-static void picture(struct ep_rep *r, struct ep_str *o, const struct ep_signal *s, const struct view *w)
+static void picture(struct ep_str *o, const struct ep_signal *s, const struct view *w)
 {
     size_t ny = ep_desc_ny(&s->d), nx = ep_desc_nx(&s->d), k = ((ny > nx ? ny : nx) + SMALL - 1) / SMALL;
     size_t my = (ny + k - 1) / k, mx = (nx + k - 1) / k;
@@ -85,7 +85,6 @@ static void picture(struct ep_rep *r, struct ep_str *o, const struct ep_signal *
     ep_html_addf(o, "\" alt=\"%s: %s\">", w->title, words.s ? words.s : "");
     ep_str_free(&words);
     free(index);
-    (void)r;
 }
 
 static void axis(struct ep_str *j, const char *key, const struct ep_axis *a)
@@ -108,7 +107,7 @@ static void packed(struct ep_str *j, const char *key, const void *words, size_t 
     ep_str_add(j, "\"");
 }
 
-static void values(struct ep_str *j, const struct ep_signal *s, const char *label, const char *state)
+static void add_values(struct ep_str *j, const struct ep_signal *s, const char *label, const char *state)
 {
     const struct ep_desc *d = &s->d;
     bool flagged = false;
@@ -160,16 +159,20 @@ static void group(struct ep_rep *r, const struct ep_group *g, int along, const c
         bool late = strcmp(state, "up to date") != 0;
         w->title = ep_arena_printf(&r->arena, "%s, %s%s%s", what, g->label, *g->label ? ", " : "", label);
         ep_str_add(o, "<li>");
-        if (map) picture(r, o, s, w);
+        if (map) picture(o, s, w);
         else ep_str_add(o, "<span class=\"none\">no map</span>");
         ep_html_addf(o, "<span>%s%s%s</span></li>", label, late ? ", " : "", late ? state : "");
-        if (map) values(&j, s, label, late ? state : "");
+        if (map && w->values) add_values(&j, s, label, late ? state : "");
         ep_signal_free(s);
     }
     ep_str_add(&j, "]}");
-    ep_str_add(o, "</ul><script type=\"application/json\">");
-    ep_html_json(o, &j);
-    ep_str_add(o, "</script></div>\n");
+    ep_str_add(o, "</ul>");
+    if (w->values) {
+        ep_str_add(o, "<script type=\"application/json\">");
+        ep_html_json(o, &j);
+        ep_str_add(o, "</script>");
+    }
+    ep_str_add(o, "</div>\n");
     ep_str_free(&j);
     w->title = what;
 }
@@ -187,10 +190,10 @@ static void scale_bar(struct ep_str *o, const struct view *w)
     ep_html_addf(o, " %s <span class=\"gap\"></span> no value</p>\n", w->unit);
 }
 
-void ep_rep_maps(struct ep_rep *r, size_t step, const char *output, struct ep_str *o)
+void ep_rep_maps(struct ep_rep *r, size_t step, const char *output, bool values, struct ep_str *o)
 {
     struct ep_groups s = ep_rep_groups(r, step);
-    struct view w = {.lo = INFINITY, .hi = -INFINITY, .title = output};
+    struct view w = {.lo = INFINITY, .hi = -INFINITY, .title = output, .values = values};
     const char *unit = "";
     for (size_t k = 0; k < s.n; k++)
         for (size_t i = 0; i < s.v[k].n; i++) {
@@ -207,6 +210,7 @@ void ep_rep_maps(struct ep_rep *r, size_t step, const char *output, struct ep_st
     snprintf(w.unit, sizeof w.unit, "%s", unit);
     ep_html_addf(o, "<section class=\"output\"><h4>%s <small>%s.%s%s%s</small></h4>", w.title, r->g->recipe->steps[step].name, output, *unit ? ", " : "", unit);
     scale_bar(o, &w);
+    if (!values) ep_str_add(o, "<p class=\"note\">The values of these maps are not in this page, to keep it small; the result files have them.</p>\n");
     for (size_t k = 0; k < s.n; k++) group(r, &s.v[k], s.along, output, &w, o);
     ep_str_add(o, "</section>\n");
 }

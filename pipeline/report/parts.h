@@ -50,7 +50,7 @@ void ep_rep_plot(struct ep_str *o, const struct ep_plot *p);
 /* ---- parts ---- */
 
 /* The results of one output of a step over all its runs, as HTML. */
-void ep_rep_maps(struct ep_rep *r, size_t step, const char *output, struct ep_str *o);
+void ep_rep_maps(struct ep_rep *r, size_t step, const char *output, bool values, struct ep_str *o);   /* else small pictures alone */
 void ep_rep_lines(struct ep_rep *r, size_t step, const char *output, struct ep_str *o);
 void ep_rep_table(struct ep_rep *r, size_t step, const char *output, struct ep_str *o);
 void ep_rep_values(struct ep_rep *r, size_t step, struct ep_str *o);   /* all its single values */

@@ -66,34 +66,40 @@ static struct blocks find_blocks(const struct ep_graph *g)
     return b;
 }
 
-static void fill(struct ep_rep *r, struct block *x)
+static void fill(struct ep_rep *r, struct block *x, bool values)
 {
     if (!*x->output) ep_rep_values(r, x->step, &x->html);
-    else if (x->kind == EP_MAP) ep_rep_maps(r, x->step, x->output, &x->html);
+    else if (x->kind == EP_MAP) ep_rep_maps(r, x->step, x->output, values, &x->html);
     else if (x->kind == EP_TABLE) ep_rep_table(r, x->step, x->output, &x->html);
     else ep_rep_lines(r, x->step, x->output, &x->html);
 }
 
-/* The most wanted first; what would make the page too long is left out, and from then on all of its rank and kind. */
+static bool fits(struct ep_rep *r, struct block *x, bool values, size_t used, size_t room)
+{
+    if (used > room) return false;
+    fill(r, x, values);
+    if (x->html.n <= room - used) return true;
+    ep_str_free(&x->html);
+    return false;
+}
+
+/* The most wanted first. A seventh of the room is kept for maps whose values are too much: they are there as pictures. Of the least
+ * wanted, the first that does not fit ends the search for room. */
 static void fill_blocks(struct ep_rep *r, struct blocks *b, size_t room)
 {
     size_t used = 0;
-    for (int rank = 0; rank < 3; rank++) {
-        bool full = false;
+    bool full = false;
+    for (int rank = 0; rank < 3; rank++)
         for (size_t i = 0; i < b->n; i++) {
             struct block *x = &b->v[i];
             if (x->rank != rank) continue;
-            if (!full || x->kind == EP_TABLE) fill(r, x);
-            else x->left_out = true;
-            if (used + x->html.n > room) {
-                full = true;
-                x->left_out = true;
-                ep_str_free(&x->html);
-            }
+            bool map = *x->output && x->kind == EP_MAP, there = !full && fits(r, x, true, used, map ? room - room / 7 : room);
+            if (!there && map && rank < 2) there = fits(r, x, false, used, room);
+            full |= !there && rank == 2;
+            x->left_out = !there;
             used += x->html.n;
-            r->tally.left_out += x->left_out;
+            r->tally.left_out += !there;
         }
-    }
 }
 
 /* ---- figures ---------------------------------------------------------------------------------------------------- */

@@ -35,7 +35,9 @@ const place = (axis, i) => {
 };
 
 function viewer(box) {
-    const data = JSON.parse(box.querySelector("script").textContent);
+    const script = box.querySelector("script");
+    if (!script) return;
+    const data = JSON.parse(script.textContent);
     const runs = data.runs;
     if (!runs.length) return;
     const id = "m" + Math.random().toString(36).slice(2);
