@@ -51,7 +51,7 @@ static struct ep_line line_of(struct ep_rep *r, const struct ep_signal *s, const
     return (struct ep_line){.label = label, .n = n, .x = x, .y = y, .s = sigma};
 }
 
-static void numbers(struct ep_rep *r, const struct ep_plot *p, struct ep_str *o)
+static void numbers(const struct ep_plot *p, struct ep_str *o)
 {
     size_t n = p->line[0].n;
     for (size_t k = 0; k < p->n; k++)
@@ -75,7 +75,6 @@ static void numbers(struct ep_rep *r, const struct ep_plot *p, struct ep_str *o)
     ep_str_add(o, "</tbody>");
     ep_rep_table_end(o);
     ep_str_add(o, "</details>\n");
-    (void)r;
 }
 
 void ep_rep_lines(struct ep_rep *r, size_t step, const char *output, struct ep_str *o)
@@ -110,7 +109,8 @@ void ep_rep_lines(struct ep_rep *r, size_t step, const char *output, struct ep_s
             ep_str_add(o, "<figure class=\"chart\">");
             ep_rep_plot(o, &p);
             if (of > 1) ep_str_addf(o, "<figcaption>Each point is the mean of %zu channels.</figcaption>", of);
-            if (p.table) numbers(r, &p, o);
+            else if (d.has_sigma) ep_str_add(o, "<figcaption>Bands: one sigma to either side.</figcaption>");
+            if (p.table) numbers(&p, o);
             ep_str_add(o, "</figure>\n");
         }
         free(line);
@@ -156,7 +156,7 @@ static bool alike(const struct ep_signal *a, const struct ep_signal *b)
     return true;
 }
 
-static void rows(struct ep_rep *r, struct ep_str *o, const struct ep_signal *t, const char *where, const bool *take)
+static void rows(struct ep_str *o, const struct ep_signal *t, const char *where, const bool *take)
 {
     for (size_t i = 0; i < t->n; i++) {
         ep_str_add(o, "<tr>");
@@ -165,7 +165,6 @@ static void rows(struct ep_rep *r, struct ep_str *o, const struct ep_signal *t, 
             if (take[c]) cell(o, &t->col[c], i);
         ep_str_add(o, "</tr>\n");
     }
-    (void)r;
 }
 
 struct tables { size_t n; struct ep_signal **t; const struct ep_node **node; };
@@ -184,7 +183,7 @@ static void print(struct ep_rep *r, struct ep_str *o, const struct tables *a, co
         }
         const char *state = ep_rep_state(r, a->node[k]), *where = ep_rep_where(r, a->node[k]);
         if (strcmp(state, "up to date")) where = ep_arena_printf(&r->arena, "%s, %s", where, state);
-        rows(r, o, a->t[k], several ? where : NULL, take);
+        rows(o, a->t[k], several ? where : NULL, take);
     }
     ep_rep_table_end(o);
 }

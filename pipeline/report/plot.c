@@ -76,10 +76,26 @@ static void axes(struct ep_str *o, const struct ep_plot *p, const struct scale *
     ep_str_add(o, "</text>");
 }
 
+/* One sigma to either side, piece by piece where values are missing. */
+static void band(struct ep_str *o, const struct ep_line *l, const struct scale *x, const struct scale *y, const char *rgb)
+{
+    struct ep_str path = {0};
+    for (size_t i = 0, end; i < l->n; i = end) {
+        for (end = i; end < l->n && isfinite(l->x[end]) && isfinite(l->y[end]) && isfinite(l->s[end]); end++)
+            ep_str_addf(&path, "%c%.1f %.1f", end == i ? 'M' : 'L', at(x, l->x[end]), at(y, l->y[end] + l->s[end]));
+        for (size_t k = end; k-- > i;) ep_str_addf(&path, "L%.1f %.1f", at(x, l->x[k]), at(y, l->y[k] - l->s[k]));
+        if (end == i) end++;
+        else ep_str_add(&path, "Z");
+    }
+    if (path.n) ep_str_addf(o, "<path fill=\"%s\" fill-opacity=\"0.2\" d=\"%s\"/>", rgb, path.s);
+    ep_str_free(&path);
+}
+
 static void one_line(struct ep_str *o, const struct ep_line *l, const struct scale *x, const struct scale *y, const char *rgb)
 {
     bool down = false;
     struct ep_str bars = {0};
+    if (l->s && !l->points) band(o, l, x, y, rgb);
     ep_str_addf(o, "<path fill=\"none\" stroke=\"%s\" stroke-width=\"1.5\" d=\"", rgb);
     for (size_t i = 0; i < l->n; i++) {
         bool there = isfinite(l->x[i]) && isfinite(l->y[i]);
@@ -128,7 +144,7 @@ void ep_rep_plot(struct ep_str *o, const struct ep_plot *p)
     for (size_t k = 0; k < p->n; k++)
         for (size_t i = 0; i < p->line[k].n; i++) {
             const struct ep_line *l = &p->line[k];
-            double s = l->s && l->points && isfinite(l->s[i]) ? l->s[i] : 0;
+            double s = l->s && isfinite(l->s[i]) ? l->s[i] : 0;
             if (!isfinite(l->x[i]) || !isfinite(l->y[i])) continue;
             widen(&x.lo, &x.hi, l->x[i]);
             widen(&y.lo, &y.hi, l->y[i] - s);

@@ -84,7 +84,7 @@ static bool fits(struct ep_rep *r, struct block *x, bool values, size_t used, si
 }
 
 /* The most wanted first. A seventh of the room is kept for maps whose values are too much: they are there as pictures. Of the least
- * wanted, the first that does not fit ends the search for room. */
+ * wanted maps, the first that does not fit ends the search for room: there may be hundreds. */
 static void fill_blocks(struct ep_rep *r, struct blocks *b, size_t room)
 {
     size_t used = 0;
@@ -93,9 +93,9 @@ static void fill_blocks(struct ep_rep *r, struct blocks *b, size_t room)
         for (size_t i = 0; i < b->n; i++) {
             struct block *x = &b->v[i];
             if (x->rank != rank) continue;
-            bool map = *x->output && x->kind == EP_MAP, there = !full && fits(r, x, true, used, map ? room - room / 7 : room);
+            bool map = *x->output && x->kind == EP_MAP, there = !(map && full) && fits(r, x, true, used, map ? room - room / 7 : room);
             if (!there && map && rank < 2) there = fits(r, x, false, used, room);
-            full |= !there && rank == 2;
+            full |= !there && map && rank == 2;
             x->left_out = !there;
             used += x->html.n;
             r->tally.left_out += !there;
