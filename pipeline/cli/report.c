@@ -58,4 +58,4 @@ static int report_verb(struct cli *c, size_t n, char **words)
     return code;
 }
 
-const struct cli_verb cli_report = {"report", "[RECIPE]", "Everything a recipe made as one HTML page, for reading without eelpipe.", report_options, report_verb};
+const struct cli_verb cli_report = {"report", "[RECIPE]", "Everything a recipe made, as one HTML page.", report_options, report_verb};

@@ -13,6 +13,19 @@ void ep_rep_table_begin(struct ep_str *o, const char *caption)
     ep_html_addf(o, "<div class=\"wide\" role=\"region\" tabindex=\"0\" aria-label=\"%s\"><table><caption>%s</caption>", caption, caption);
 }
 
+void ep_rep_columns(struct ep_str *o, const char *names)
+{
+    ep_str_add(o, "<thead><tr>");
+    for (const char *c = names; *c; c += *c == '|') {
+        size_t n = strcspn(c, "|");
+        ep_str_add(o, "<th scope=\"col\">");
+        ep_html_textn(o, c, n);
+        ep_str_add(o, "</th>");
+        c += n;
+    }
+    ep_str_add(o, "</tr></thead><tbody>\n");
+}
+
 void ep_rep_table_end(struct ep_str *o)
 {
     ep_str_add(o, "</table></div>\n");
@@ -100,8 +113,10 @@ void ep_rep_lines(struct ep_rep *r, size_t step, const char *output, struct ep_s
             const struct ep_axis *a = d.kind == EP_SPECTRUM ? &d.energy : &d.nav[0];
             const char *name = a->name[0] ? a->name : d.kind == EP_SPECTRUM ? "energy" : "distance";
             const char *axis_unit = d.kind == EP_SPECTRUM ? "eV" : ep_axis_unit_factor(a) != 1 ? "nm" : a->unit;
-            struct ep_plot p = {.n = n, .line = line, .x = with_unit(r, name, axis_unit), .y = with_unit(r, d.long_name[0] ? d.long_name : output, d.unit)};
-            p.title = ep_arena_printf(&r->arena, "%s.%s%s%s, against %s", r->g->recipe->steps[step].name, output, *s.v[k].label ? ", " : "", s.v[k].label, p.x);
+            struct ep_plot p = {.n = n, .line = line, .x = with_unit(r, name, axis_unit)};
+            p.y = with_unit(r, d.long_name[0] ? d.long_name : output, d.unit);
+            p.title = ep_arena_printf(&r->arena, "%s.%s%s%s, against %s", r->g->recipe->steps[step].name, output,
+                                      *s.v[k].label ? ", " : "", s.v[k].label, p.x);
             p.table = d.kind == EP_PROFILE;
             if (!begun) output_head(r, o, step, output, &d);
             begun = true;
@@ -189,7 +204,8 @@ static void print(struct ep_rep *r, struct ep_str *o, const struct tables *a, co
 }
 
 /* Numbers against the first column, or of tables of one row, against what was varied. */
-static void table_charts(struct ep_rep *r, struct ep_str *o, const struct tables *a, const struct ep_groups *s, const bool *take, size_t step)
+static void table_charts(struct ep_rep *r, struct ep_str *o, const struct tables *a, const struct ep_groups *s, const bool *take,
+                         size_t step)
 {
     const struct ep_signal *first = a->t[0];
     bool per_run = s->along >= 0;
@@ -198,10 +214,11 @@ static void table_charts(struct ep_rep *r, struct ep_str *o, const struct tables
         if (!take[c] || first->col[c].is_text) continue;
         struct ep_line *line = ep_xcalloc(a->n + s->n + 1, sizeof *line);
         size_t n = 0;
-        for (size_t k = 0; !per_run && k < a->n; k++) /* each table is a line */
-            if (alike(first, a->t[k]))
-                line[n++] = (struct ep_line){*a->node[k]->where ? ep_rep_where(r, a->node[k]) : "all", a->t[k]->n, a->t[k]->col[0].num, a->t[k]->col[c].num,
-                                             a->t[k]->col[c].sigma, true};
+        for (size_t k = 0; !per_run && k < a->n; k++) { /* each table is a line */
+            const struct ep_column *col = a->t[k]->col;
+            if (!alike(first, a->t[k])) continue;
+            line[n++] = (struct ep_line){*a->node[k]->where ? ep_rep_where(r, a->node[k]) : "all", a->t[k]->n, col[0].num, col[c].num, col[c].sigma, true};
+        }
         for (size_t k = 0; per_run && k < s->n; k++) { /* each group is a line, each table a point */
             double *x = EP_ARENA_ARRAY(&r->arena, double, 3 * s->v[k].n + 1), *y = x + s->v[k].n, *u = y + s->v[k].n;
             size_t m = 0;
@@ -235,7 +252,8 @@ static bool choose(const struct tables *a, bool *take)
     size_t n = 0;
     for (size_t c = 0; c < t->ncol; c++) named |= shown(a->node[0], t->col[c].name, &any);
     for (size_t c = 0; c < t->ncol; c++) {
-        take[c] = named ? shown(a->node[0], t->col[c].name, &any) || (c == 0 && t->n > 1) : n < COLUMNS && (t->ncol <= COLUMNS || t->col[c].sigma || c == 0);
+        if (named) take[c] = shown(a->node[0], t->col[c].name, &any) || (c == 0 && t->n > 1);
+        else take[c] = n < COLUMNS && (t->ncol <= COLUMNS || t->col[c].sigma || c == 0);
         n += take[c];
         all &= take[c];
     }

@@ -180,7 +180,10 @@ static void group(struct ep_rep *r, const struct ep_group *g, int along, const c
 static void scale_bar(struct ep_str *o, const struct view *w)
 {
     unsigned char index[SHADES - 1], palette[SHADES][3] = {{0}};
-    for (size_t i = 0; i < SHADES - 1; i++) index[i] = (unsigned char)(i + 1), ep_colour_of(EP_VIRIDIS, (double)i / (SHADES - 2), palette[i + 1]);
+    for (size_t i = 0; i < SHADES - 1; i++) {
+        index[i] = (unsigned char)(i + 1);
+        ep_colour_of(EP_VIRIDIS, (double)i / (SHADES - 2), palette[i + 1]);
+    }
     ep_str_add(o, "<p class=\"scale\">");
     ep_html_number(o, w->lo, NAN);
     ep_str_add(o, " <img alt=\"dark to light\" src=\"");
@@ -208,7 +211,8 @@ void ep_rep_maps(struct ep_rep *r, size_t step, const char *output, bool values,
     if (!(w.lo <= w.hi)) w.lo = 0, w.hi = 1;
     if (w.lo == w.hi) w.hi = w.lo + fmax(1e-6, fabs(w.lo) * 1e-3);
     snprintf(w.unit, sizeof w.unit, "%s", unit);
-    ep_html_addf(o, "<section class=\"output\"><h4>%s <small>%s.%s%s%s</small></h4>", w.title, r->g->recipe->steps[step].name, output, *unit ? ", " : "", unit);
+    ep_html_addf(o, "<section class=\"output\"><h4>%s <small>%s.%s%s%s</small></h4>", w.title,
+                 r->g->recipe->steps[step].name, output, *unit ? ", " : "", unit);
     scale_bar(o, &w);
     if (!values) ep_str_add(o, "<p class=\"note\">The values of these maps are not in this page, to keep it small; the result files have them.</p>\n");
     for (size_t k = 0; k < s.n; k++) group(r, &s.v[k], s.along, output, &w, o);
@@ -243,8 +247,8 @@ static struct count count_node(struct ep_rep *r, const struct ep_node *n)
     return c;
 }
 
-static void flag_row(struct ep_rep *r, const struct ep_groups *s, const struct count *c, size_t b, const char *word, const char *doc, size_t step,
-                     struct ep_str *o)
+static void flag_row(struct ep_rep *r, const struct ep_groups *s, const struct count *c, size_t b, const char *word, const char *doc,
+                     size_t step, struct ep_str *o)
 {
     size_t flagged = 0, pixels = 0, at = 0;
     struct ep_str where = {0};
@@ -256,7 +260,8 @@ static void flag_row(struct ep_rep *r, const struct ep_groups *s, const struct c
             if (n) ep_str_addf(&where, "%s%s: %zu", where.n ? "; " : "", ep_rep_where(r, s->v[k].node[i]), n);
         }
     if (flagged) {
-        ep_html_addf(o, "<tr><th scope=\"row\"><a href=\"#step-%zu\">%s</a></th><td><code>%s</code> %s</td>", step, r->g->recipe->steps[step].name, word, doc);
+        ep_html_addf(o, "<tr><th scope=\"row\"><a href=\"#step-%zu\">%s</a></th><td><code>%s</code> %s</td>", step,
+                     r->g->recipe->steps[step].name, word, doc);
         ep_html_addf(o, "<td class=\"n\">%zu of %zu</td><td>%s</td></tr>\n", flagged, pixels, where.s);
     }
     ep_str_free(&where);
@@ -277,7 +282,7 @@ void ep_rep_flags(struct ep_rep *r, struct ep_str *o)
     }
     if (rows.n) {
         ep_rep_table_begin(o, "Pixels that carry a flag, per step. A pixel's flags go on to what is made of it.");
-        ep_str_add(o, "<thead><tr><th scope=\"col\">step</th><th scope=\"col\">flag</th><th scope=\"col\">pixels</th><th scope=\"col\">where</th></tr></thead><tbody>\n");
+        ep_rep_columns(o, "step|flag|pixels|where");
         ep_str_addn(o, rows.s, rows.n);
         ep_str_add(o, "</tbody>");
         ep_rep_table_end(o);

@@ -45,7 +45,7 @@ void ep_rep_states(struct ep_rep *r, struct ep_str *o)
         if (count[k]) ep_html_addf(o, "%s %zu %s %s", n++ ? "," : "", count[k], count[k] == 1 ? "is" : "are", states[k]);
     ep_str_add(o, ".</p>\n");
     ep_rep_table_begin(o, "Results that are not as the recipe asks. Those out of date are shown as they are, and say so; `eelpipe run` computes what it can.");
-    ep_str_add(o, "<thead><tr><th scope=\"col\">step</th><th scope=\"col\">run</th><th scope=\"col\">state</th><th scope=\"col\">why</th></tr></thead><tbody>\n");
+    ep_rep_columns(o, "step|run|state|why");
     for (size_t i = 0; i < r->g->nnodes; i++) {
         const struct ep_node *n = r->g->node[i];
         if (!ep_rep_asked(n) || !state_of(r, n)) continue;
@@ -77,7 +77,7 @@ static void overrides(struct ep_rep *r, struct ep_str *o)
         return;
     }
     ep_rep_table_begin(o, "Overrides: what differs in single runs, and why");
-    ep_str_add(o, "<thead><tr><th scope=\"col\">when</th><th scope=\"col\">set</th><th scope=\"col\">because</th></tr></thead><tbody>\n");
+    ep_rep_columns(o, "when|set|because");
     for (size_t i = 0; i < q->noverrides; i++) {
         const struct ep_override *v = &q->overrides[i];
         ep_str_add(o, "<tr><td>");
@@ -98,7 +98,7 @@ void ep_rep_runs(struct ep_rep *r, struct ep_str *o)
     for (size_t i = 0; i < r->o->nset; i++) ep_html_addf(o, "<li><code>%s</code></li>", r->o->set[i]);
     if (r->o->nset) ep_str_add(o, "</ul>\n");
     ep_rep_table_begin(o, "Runs: one binding of the coordinates each");
-    ep_str_add(o, "<thead><tr><th scope=\"col\">run</th><th scope=\"col\">inputs it lacks</th><th scope=\"col\">set for it</th><th scope=\"col\">note</th></tr></thead><tbody>\n");
+    ep_rep_columns(o, "run|inputs it lacks|set for it|note");
     for (size_t k = 0; k < r->g->runs->n; k++) {
         const struct ep_run *run = &r->g->runs->v[k];
         size_t lacks = 0;
@@ -108,7 +108,8 @@ void ep_rep_runs(struct ep_rep *r, struct ep_str *o)
         ep_str_add(o, "</td><td>");
         sets(o, run->nset, run->set);
         for (size_t i = 0; i < run->nbecause; i++) ep_html_addf(o, "<br>because: %s", run->because[i]);
-        ep_html_addf(o, "</td><td>%s%s%s</td></tr>\n", run->skip ? "skipped" : "", run->skip && run->note ? ": " : "", run->note ? run->note : "");
+        ep_html_addf(o, "</td><td>%s%s%s</td></tr>\n", run->skip ? "skipped" : "", run->skip && run->note ? ": " : "",
+                     run->note ? run->note : "");
     }
     ep_str_add(o, "</tbody>");
     ep_rep_table_end(o);
@@ -126,7 +127,10 @@ void ep_rep_recipe(struct ep_rep *r, struct ep_str *o)
     ep_html_addf(o, "<h3>What `check` warns of</h3><ul>\n");
     for (size_t i = 0; i < r->g->diag->n; i++) {
         const struct ep_diag_item *d = &r->g->diag->items[i];
-        if (d->warning) ep_html_addf(o, d->pos.line ? "<li>line %d, column %d: %s</li>\n" : "<!-- %d %d --><li>%s</li>\n", d->pos.line, d->pos.col, d->msg);
+        if (!d->warning) continue;
+        ep_str_add(o, "<li>");
+        if (d->pos.line) ep_html_addf(o, "line %d, column %d: ", d->pos.line, d->pos.col);
+        ep_html_addf(o, "%s</li>\n", d->msg);
     }
     ep_str_add(o, "</ul>\n");
 }
@@ -154,7 +158,8 @@ static void inputs(struct ep_rep *r, struct ep_str *o, const struct ep_node *n)
         for (size_t i = 0; i < n->nitem[p]; i++) {
             const struct ep_source_ref *s = &n->item[p][i];
             if (!s->node && !s->raw) continue;
-            ep_html_addf(o, "%s<a href=\"#%s%zu\">%s</a>", seen++ ? ", " : "", s->node ? "r" : "f", s->node ? node_id(r->g, s->node) : raw_id(r->g, s->raw), s->label);
+            size_t id = s->node ? node_id(r->g, s->node) : raw_id(r->g, s->raw);
+            ep_html_addf(o, "%s<a href=\"#%s%zu\">%s</a>", seen++ ? ", " : "", s->node ? "r" : "f", id, s->label);
         }
     if (n->look) ep_html_addf(o, "%s<a href=\"#r%zu\">%s</a>", seen ? ", " : "", node_id(r->g, n->look), n->look->name);
 }
@@ -177,7 +182,7 @@ static void node_row(struct ep_rep *r, struct ep_str *o, size_t i)
 static void results(struct ep_rep *r, struct ep_str *o)
 {
     ep_rep_table_begin(o, "Results. The fingerprint of a result covers the stage and its version, all parameters, and the fingerprints of its inputs.");
-    ep_str_add(o, "<thead><tr><th scope=\"col\">step</th><th scope=\"col\">run</th><th scope=\"col\">file</th><th scope=\"col\">fingerprint</th><th scope=\"col\">made from</th></tr></thead><tbody>\n");
+    ep_rep_columns(o, "step|run|file|fingerprint|made from");
     for (size_t i = 0; i < r->g->nnodes; i++) node_row(r, o, i);
     ep_str_add(o, "</tbody>");
     ep_rep_table_end(o);
@@ -186,14 +191,15 @@ static void results(struct ep_rep *r, struct ep_str *o)
 static void raws(struct ep_rep *r, struct ep_str *o)
 {
     ep_rep_table_begin(o, "Raw files. The content fingerprint covers the dataset's header, the axes and metadata that are read, and the stored values; it is XXH3-128.");
-    ep_str_add(o, "<thead><tr><th scope=\"col\">file</th><th scope=\"col\">signal</th><th scope=\"col\">content</th><th scope=\"col\">with the recipe's options</th><th scope=\"col\">options</th></tr></thead><tbody>\n");
+    ep_rep_columns(o, "file|signal|content|with the recipe's options|options");
     for (size_t i = 0; i < r->g->nraws; i++) {
         const struct ep_raw *w = r->g->raw[i];
         struct ep_str par = {0};
         struct ep_input_par options = w->par;
         options.path = ep_rep_path(r, w->path);
         ep_params_json(&par, ep_input_params, &options);
-        ep_html_addf(o, "<tr id=\"f%zu\"><th scope=\"row\"><code>%s</code></th><td>%s</td>", i, ep_rep_path(r, w->path), w->signal ? w->signal : w->d.name);
+        ep_html_addf(o, "<tr id=\"f%zu\"><th scope=\"row\"><code>%s</code></th><td>%s</td>", i, ep_rep_path(r, w->path),
+                     w->signal ? w->signal : w->d.name);
         if (w->err.code) ep_html_addf(o, "<td colspan=\"2\">%s</td>", w->err.msg);
         else ep_html_addf(o, "<td><code class=\"hash\">%s</code></td><td><code class=\"hash\">%s</code></td>", w->content.hex, w->fingerprint.hex);
         ep_html_addf(o, "<td><code class=\"json\">%s</code></td></tr>\n", par.s);
@@ -207,7 +213,7 @@ static void raws(struct ep_rep *r, struct ep_str *o)
 static void parameters(struct ep_rep *r, struct ep_str *o)
 {
     ep_rep_table_begin(o, "Parameters, defaults included, as this recipe asks for them");
-    ep_str_add(o, "<thead><tr><th scope=\"col\">step</th><th scope=\"col\">stage</th><th scope=\"col\">runs</th><th scope=\"col\">parameters</th></tr></thead><tbody>\n");
+    ep_rep_columns(o, "step|stage|runs|parameters");
     for (size_t step = 0; step < r->g->recipe->nsteps; step++) {
         struct ep_groups s = ep_rep_groups(r, step);
         size_t n = 0, total = 0;

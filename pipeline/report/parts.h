@@ -62,7 +62,9 @@ void ep_rep_recipe(struct ep_rep *r, struct ep_str *o);
 void ep_rep_origin(struct ep_rep *r, struct ep_str *o);
 /* A table that scrolls by itself where it is too wide. */
 void ep_rep_table_begin(struct ep_str *o, const char *caption);
+void ep_rep_columns(struct ep_str *o, const char *names);   /* its head: "step|run|why"; then begins its body */
 void ep_rep_table_end(struct ep_str *o);
 
-extern const char ep_rep_script[], ep_rep_script_end[], ep_rep_style[], ep_rep_style_end[];
+extern const char ep_rep_script[], ep_rep_style[];
+extern const uint32_t ep_rep_script_size, ep_rep_style_size;
 #endif

@@ -51,8 +51,9 @@ static void add_uses(struct blocks *b, const struct ep_node *n)
         for (size_t i = 0; i < n->nitem[p]; i++) {
             const struct ep_node *from = n->item[p][i].node;
             if (!from || from->is_look || n->item[p][i].out >= from->decl.nout) continue;
+            const char *name = from->decl.out[n->item[p][i].out].name;
             for (size_t k = 0; k < b->n; k++)
-                if (b->v[k].step == from->step && b->v[k].rank > 1 && !strcmp(b->v[k].output, from->decl.out[n->item[p][i].out].name)) b->v[k].rank = 1;
+                if (b->v[k].step == from->step && b->v[k].rank > 1 && !strcmp(b->v[k].output, name)) b->v[k].rank = 1;
         }
 }
 
@@ -135,8 +136,8 @@ static bool figure(struct ep_rep *r, const struct ep_node *n, struct ep_str *o)
         free(path);
     }
     if (type) {
-        ep_html_addf(o, "<figure><img class=\"figure\" alt=\"Figure %s%s%s; its numbers stand in the tables and maps of the steps it is drawn from\" src=\"data:%s;base64,", n->name,
-                     *n->where ? ", " : "", n->where, type);
+        ep_html_addf(o, "<figure><img class=\"figure\" alt=\"Figure %s%s%s; its numbers stand in the tables and maps of the steps it is drawn from\" "
+                     "src=\"data:%s;base64,", n->name, *n->where ? ", " : "", n->where, type);
         ep_html_base64(o, bytes.s, bytes.n);
         ep_html_addf(o, "\"><figcaption>%s%s%s%s%s</figcaption></figure>\n", n->name, *n->where ? ", " : "", *n->where ? ep_rep_where(r, n) : "",
                      strcmp(state, "up to date") ? ": " : "", strcmp(state, "up to date") ? state : "");
@@ -172,10 +173,12 @@ static void step_section(struct ep_rep *r, const struct blocks *b, size_t step, 
 {
     const struct ep_step *s = &r->g->recipe->steps[step];
     size_t n = 0, bad = 0, content = 0;
+    bool drawn = false;
     for (size_t i = 0; i < r->g->nnodes; i++) {
         const struct ep_node *m = r->g->node[i];
         if (m->step != step || !ep_rep_asked(m)) continue;
         n++;
+        for (size_t k = 0; k < m->decl.nout; k++) drawn |= m->decl.out[k].kind == EP_FILE;
         bad += strcmp(ep_rep_state(r, m), "up to date") != 0;
     }
     ep_html_addf(o, "<section class=\"step\" id=\"step-%zu\"><h3>%s <small>%s</small></h3><p>%s</p>\n", step, s->name, s->stage->name, s->stage->summary);
@@ -186,7 +189,8 @@ static void step_section(struct ep_rep *r, const struct blocks *b, size_t step, 
         content += b->v[i].html.n + b->v[i].left_out;
     }
     left_out(o, b, step);
-    if (!content && n) ep_str_add(o, "<p class=\"note\">Nothing to be shown as numbers: spectrum images pass on to later steps, curves and pictures stand in files.</p>\n");
+    if (drawn) ep_str_add(o, "<p class=\"note\">Drawn above, under Figures.</p>\n");
+    else if (!content && n) ep_str_add(o, "<p class=\"note\">Nothing to be shown as numbers: spectrum images pass on to later steps, curves and pictures stand in files.</p>\n");
     ep_str_add(o, "</section>\n");
 }
 
@@ -201,15 +205,15 @@ static bool is_summary(const struct ep_rep *r, size_t step)
 
 static void head(struct ep_rep *r, struct ep_str *o)
 {
-    size_t script = (size_t)(ep_rep_script_end - ep_rep_script), style = (size_t)(ep_rep_style_end - ep_rep_style);
     ep_str_add(o, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n" MARK "\n");
     ep_str_add(o, "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; script-src ");
-    ep_html_sha256(o, ep_rep_script, script);
+    ep_html_sha256(o, ep_rep_script, ep_rep_script_size);
     ep_str_add(o, "; style-src ");
-    ep_html_sha256(o, ep_rep_style, style);
-    ep_str_add(o, "\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n");
+    ep_html_sha256(o, ep_rep_style, ep_rep_style_size);
+    ep_str_add(o, "\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+                  "<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n");
     ep_html_addf(o, "<title>%s – eelpipe</title>\n<style>", ep_base_name(r->g->recipe->path));
-    ep_str_addn(o, ep_rep_style, style);
+    ep_str_addn(o, ep_rep_style, ep_rep_style_size);
     ep_str_add(o, "</style>\n</head>\n");
 }
 
@@ -220,7 +224,8 @@ static void colours(struct ep_str *o)
     ep_str_add(o, "<script type=\"application/json\" id=\"page\">{\"colours\":\"");
     ep_html_base64(o, rgb, sizeof rgb);
     ep_str_add(o, "\",\"flags\":[");
-    for (size_t i = 0; i < EP_NFLAGS; i++) ep_str_addf(o, "%s[%u,\"%s\",\"%s\"]", i ? "," : "", (unsigned)ep_flag_infos[i].bit, ep_flag_infos[i].word, ep_flag_infos[i].doc);
+    for (size_t i = 0; i < EP_NFLAGS; i++)
+        ep_str_addf(o, "%s[%u,\"%s\",\"%s\"]", i ? "," : "", (unsigned)ep_flag_infos[i].bit, ep_flag_infos[i].word, ep_flag_infos[i].doc);
     ep_str_add(o, "]}</script>\n");
 }
 
@@ -229,8 +234,10 @@ static void navigation(struct ep_rep *r, struct ep_str *o, bool figures)
     ep_str_add(o, "<nav aria-label=\"Sections\"><ul>");
     if (figures) ep_str_add(o, "<li><a href=\"#figures\">Figures</a></li>");
     ep_str_add(o, "<li><a href=\"#summary\">Series</a></li><li><a href=\"#steps\">Steps</a></li><li><a href=\"#flags\">Flags</a></li>"
-                  "<li><a href=\"#runs\">Runs and overrides</a></li><li><a href=\"#recipe\">Recipe</a></li><li><a href=\"#origin\">Where it comes from</a></li></ul>\n<p>Steps: ");
-    for (size_t i = 0; i < r->g->recipe->nsteps; i++) ep_html_addf(o, "%s<a href=\"#step-%zu\">%s</a>", i ? ", " : "", i, r->g->recipe->steps[i].name);
+                  "<li><a href=\"#runs\">Runs and overrides</a></li><li><a href=\"#recipe\">Recipe</a></li>"
+                  "<li><a href=\"#origin\">Where it comes from</a></li></ul>\n<p>Steps: ");
+    for (size_t i = 0; i < r->g->recipe->nsteps; i++)
+        ep_html_addf(o, "%s<a href=\"#step-%zu\">%s</a>", i ? ", " : "", i, r->g->recipe->steps[i].name);
     ep_str_add(o, "</p></nav>\n");
 }
 
@@ -259,8 +266,8 @@ void ep_report_html(const struct ep_graph *g, const struct ep_report_opts *opts,
     for (size_t k = 0; k < g->runs->n; k++) asked += !g->runs->v[k].skip;
 
     head(&r, out);
-    ep_html_addf(out, "<body>\n<a class=\"skip\" href=\"#main\">To the results</a>\n<header><h1>%s</h1>\n<p>%zu runs, %zu steps; eelpipe %s.</p>\n", ep_base_name(g->recipe->path),
-                 asked, g->recipe->nsteps, opts->version);
+    ep_html_addf(out, "<body>\n<a class=\"skip\" href=\"#main\">To the results</a>\n<header><h1>%s</h1>\n<p>%zu runs, %zu steps; eelpipe %s.</p>\n",
+                 ep_base_name(g->recipe->path), asked, g->recipe->nsteps, opts->version);
     ep_str_add(out, "<div id=\"states\">");
     ep_str_addn(out, states.s ? states.s : "", states.n);
     ep_str_add(out, "</div>\n");
@@ -277,7 +284,7 @@ void ep_report_html(const struct ep_graph *g, const struct ep_report_opts *opts,
     ep_str_add(out, "</main>\n");
     colours(out);
     ep_str_add(out, "<script>");
-    ep_str_addn(out, ep_rep_script, (size_t)(ep_rep_script_end - ep_rep_script));
+    ep_str_addn(out, ep_rep_script, ep_rep_script_size);
     ep_str_add(out, "</script>\n</body>\n</html>\n");
 
     struct ep_str *all[] = {&states, &figures, &series, &steps, &flags, &runs, &recipe, &origin};

@@ -11,7 +11,7 @@
 struct ep_report_opts {
     const char *version;                    /* of the program */
     size_t nset; const char *const *set;    /* what the command line changed in the recipe */
-    size_t limit;                           /* bytes that the page should not exceed; values that do not fit stay in the files, and it says so. 0: 4.8 MB */
+    size_t limit;                           /* bytes of the page; what does not fit stays in the files, and it says so. 0: 4.8 MB */
 };
 /* How many results are shown, and how many are not as the recipe wants them. */
 struct ep_report_tally { size_t shown, stale, absent, unreadable, left_out; };

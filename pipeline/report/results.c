@@ -40,7 +40,8 @@ struct ep_file *ep_rep_file(struct ep_rep *r, const struct ep_node *n)
         m->bad = true;
         return NULL;
     }
-    if (!m->opened) *m = (struct ep_made){true, false, ep_arena_strdup(&r->arena, ep_file_origin(f)->fingerprint), ep_arena_strdup(&r->arena, ep_file_origin(f)->version)};
+    const struct ep_origin *origin = ep_file_origin(f);
+    if (!m->opened) *m = (struct ep_made){true, false, ep_arena_strdup(&r->arena, origin->fingerprint), ep_arena_strdup(&r->arena, origin->version)};
     size_t at = r->next_open++ % EP_OPEN_FILES;
     ep_file_close(r->open[at].file);
     r->open[at].node = n;
