@@ -317,7 +317,7 @@ struct fitted {
     struct variant { char name[40]; int group; double *counts; } *var;
     double *systematic;            /* [ncol] */
 };
-enum { RANGE, EXPONENTS, FORM, SPECTRA, EDGES, GROUPS };
+enum { RANGE, EXPONENTS, FORM, DECAYS, HELD, SPECTRA, EDGES, GROUPS };
 
 static void free_fitted(struct fitted *t)
 {
@@ -417,6 +417,22 @@ static ep_status variants(const struct plan *q, const struct acc *acc, struct fi
             st = one_variant(t, &other, acc->sum, FORM, metal ? "M edges as resonances" : "sections as tabulated", e);
             break;
         }
+    bool tied = false;
+    for (size_t k = 0; k < q->ncol; k++) tied |= q->col[k].nedge > 1;
+    for (int sign = -1; !st && tied && sign <= 1; sign += 2) {
+        struct ep_mlls m = t->m;
+        m.slant = sign * 0.2;                    /* one decay for all is an assumption */
+        st = one_variant(t, &m, acc->sum, DECAYS, sign < 0 ? "later edges decay faster" : "later edges decay slower", e);
+    }
+    /* Where there is little lithium, its shape is free to follow what the other edges' lack. */
+    struct ep_mlls held = t->m;
+    bool any = false;
+    for (size_t i = 0; i < held.ntheta; i++)
+        if (q->col[held.par[i].col].edge[0].shape == EP_EDGE_LI_K) {
+            held.par[i].sigma *= 0.01;
+            any = true;
+        }
+    if (!st && any) st = one_variant(t, &held, acc->sum, HELD, "Li K as expected", e);
     if (!st) st = shifted_spectra(q, acc, t, e);
     for (size_t i = 0; !st && i < t->m.ntheta; i++) {
         struct ep_mlls m = t->m;
@@ -678,7 +694,7 @@ const struct ep_stage ep_mlls_look = {
     .summary = "Fits the sum of the pixels, to learn the shapes of edges and what plural scattering adds.",
     .reference = "G. H. Golub, V. Pereyra, SIAM J. Numer. Anal. 10 (1973) 413.",
     .method = "The fit of the sum of the pixels and its variants, as the stage mlls describes them.",
-    .version = 1,
+    .version = 2,
     .params = ep_mlls_params, .params_size = sizeof(struct ep_mlls_params),
     .ports = ep_mlls_ports, .nports = EP_MLLS_NPORTS,
     .outputs = outputs, .noutputs = sizeof outputs / sizeof *outputs,

@@ -52,6 +52,7 @@ struct ep_mlls {
     bool convolve;                             /* plural scattering is not taken off: modelled edges have it */
     double beam_kev, collection_mrad;
     bool resonance;                            /* the other form of edges, for systematics */
+    double slant;                              /* of the decays of tied edges: the last is longer by this part, the first shorter */
     size_t ntheta;                             /* by ep_mlls_parameters() */
     struct ep_mlls_par { char name[24]; size_t col; double mean, sigma, lo, hi, doubt; } par[EP_MLLS_PAR];   /* doubt: for systematics */
 };

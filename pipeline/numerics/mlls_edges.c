@@ -199,7 +199,8 @@ double ep_mlls_edge(const struct ep_mlls *m, const struct ep_mlls_column *c, con
         for (size_t i = 0; i < c->nedge; i++) {
             double on = c->edge[i].onset + t[M_SHARED + 2 * i], h = c->edge[i].height * c->edge[i].atoms * exp(t[M_SHARED + 2 * i + 1]);
             if (e < on - 5 * t[M_WIDTH]) continue;
-            double d = t[M_DECAY], core = m->resonance ? peak(e, on + 0.3 * d, 0.6 * d) : exp(-fmax(e - on, 0) / d);
+            double along = c->nedge > 1 ? 2 * (double)i / (double)(c->nedge - 1) - 1 : 0;
+            double d = t[M_DECAY] * (1 + m->slant * along), core = m->resonance ? peak(e, on + 0.3 * d, 0.6 * d) : exp(-fmax(e - on, 0) / d);
             mb += h * soft_step(e, on, t[M_WIDTH]) * ((1 - t[M_TAIL]) * core + t[M_TAIL] * pow(e / on, -2.2));
         }
     }

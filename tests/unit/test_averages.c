@@ -147,6 +147,11 @@ static void test_shared_errors(void **unused)
         if (with == 2) assert_float_equal(sigma, sqrt(4.0 / 50 + 0.25), 1e-6);
         else assert_true(isnan(sigma));          /* not known without it */
         ep_signal_free(table);
+        table = NULL;
+        m->flags[3] |= EP_FLAG_BIASED;
+        assert_int_not_equal(collect->whole(NULL, &p, &table, &e), EP_OK);
+        assert_non_null(strstr(e.msg, "non-negative fit"));
+        m->flags[3] &= ~(uint32_t)EP_FLAG_BIASED;
         ep_diag_free(&diag);
         ep_arena_free(&arena);
     }
