@@ -37,6 +37,15 @@ static const char *state_word(const struct ep_node *n)
     return "?";
 }
 
+/* Names in a list "a, b", each once; one may be part of another. */
+static void add_once(struct ep_str *list, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *at = list->s; at; at = strstr(at, ", "), at = at ? at + 2 : NULL)
+        if (!strncmp(at, name, n) && (!at[n] || !strncmp(at + n, ", ", 2))) return;
+    ep_str_addf(list, "%s%s", list->n ? ", " : "", name);
+}
+
 /* What makes a node wait for an earlier level, in words. */
 static void level_reason(const struct ep_node *n, struct ep_str *out)
 {
@@ -46,8 +55,7 @@ static void level_reason(const struct ep_node *n, struct ep_str *out)
             const struct ep_node *m = n->item[p][i].node;
             if (!m || !m->todo || n->unit == m->unit || ep_node_fused(n, p, i)) continue;
             bool relative = n->stage->ports[p].relative;
-            const char *label = relative ? "the run it is relative to" : n->item[p][i].label;
-            if (!whole.s || !strstr(whole.s, label)) ep_str_addf(&whole, "%s%s", whole.n ? ", " : "", label);
+            add_once(&whole, relative ? "the run it is relative to" : n->item[p][i].label);
         }
     if (n->look && n->look->todo) ep_str_add(out, "; needs its look at the whole image first");
     if (whole.n) ep_str_addf(out, "; needs all of %s first", whole.s);
@@ -58,11 +66,8 @@ static void source_list(const struct ep_unit *u, struct ep_str *out)
 {
     for (size_t c = 0; c < u->nchain; c++)
         for (size_t p = 0; p < u->chain[c]->stage->nports; p++)
-            for (size_t i = 0; u->chain[c]->stage->ports[p].stream && i < u->chain[c]->nitem[p]; i++) {
-                const char *name = u->chain[c]->item[p][i].label;
-                if (ep_node_fused(u->chain[c], p, i)) continue;
-                if (!out->s || !strstr(out->s, name)) ep_str_addf(out, "%s%s", out->n ? ", " : "", name);
-            }
+            for (size_t i = 0; u->chain[c]->stage->ports[p].stream && i < u->chain[c]->nitem[p]; i++)
+                if (!ep_node_fused(u->chain[c], p, i)) add_once(out, u->chain[c]->item[p][i].label);
 }
 
 /* What a unit does, without its run: units of other runs that do the same are told together. */
@@ -103,37 +108,57 @@ static void units_where(const struct ep_graph *g, const struct ep_str *text, siz
     *out = counted;
 }
 
-static void print_where(const struct ep_str *where)
+/* Lines of unit_text, within the width: "    step             reason ...", and what does not fit below the reason. */
+static void print_steps(const char *lines)
 {
-    if (!where->n) return;
-    printf("    for ");
-    cli_wrap(where->s, 8, 8);
+    while (*lines) {
+        char line[4096];
+        size_t n = strcspn(lines, "\n"), name = strspn(lines, " ");
+        snprintf(line, sizeof line, "%.*s", (int)n, lines);
+        name += strcspn(line + name, " ");
+        size_t reason = name + strspn(line + name, " ");
+        printf("%.*s", (int)reason, line);
+        cli_wrap(line + reason, (int)reason, 21);
+        lines += n + (lines[n] == '\n');
+    }
 }
 
-/* Steps on results in memory of one level and for the same runs, one after another, are one block. */
+static void print_where(struct ep_str *where)
+{
+    if (where->n) {
+        printf("    for ");
+        cli_wrap(where->s, 8, 8);
+    }
+    ep_str_free(where);
+}
+
+/* Steps without a pass stand together where their level and runs are the same. */
 static void print_units(const struct ep_graph *g)
 {
-    struct ep_str *text = ep_xcalloc(g->nunits + 1, sizeof *text), before = {0};
-    const struct ep_unit *last = NULL;
+    struct ep_str *text = ep_xcalloc(g->nunits + 1, sizeof *text), head = {0}, pending = {0};
     for (size_t k = 0; k < g->nunits; k++) unit_text(g->unit[k], &text[k]);
     for (size_t k = 0; k < g->nunits; k++) {
         const struct ep_unit *u = g->unit[k];
         if (!text[k].s) continue;
         struct ep_str where = {0};
         units_where(g, text, k, &where);
-        bool joins = last && last->kind == EP_UNIT_WHOLE && u->kind == EP_UNIT_WHOLE && last->level == u->level &&
-                     strcmp(where.n ? where.s : "", before.n ? before.s : "") == 0;
-        if (!joins) print_where(&before);
-        const char *steps = strchr(text[k].s, '\n');
-        printf("%s\n", joins && steps ? steps + 1 : text[k].s);
+        size_t n = strcspn(text[k].s, "\n");
+        bool joins = g->unit[k]->kind == EP_UNIT_WHOLE && head.n == n && !strncmp(head.s, text[k].s, n)
+                     && !strcmp(where.n ? where.s : "", pending.n ? pending.s : "");
+        if (!joins) {
+            print_where(&pending);
+            ep_str_free(&head);
+            ep_str_addn(&head, text[k].s, n);
+            cli_wrap(head.s, 0, 4);
+        }
+        print_steps(text[k].s + n + (text[k].s[n] == '\n'));
+        ep_str_free(&pending);
+        pending = where;
         for (size_t j = g->nunits; j-- > k;)
             if (text[j].s && !strcmp(text[j].s, text[k].s)) ep_str_free(&text[j]);
-        ep_str_free(&before);
-        before = where;
-        last = u;
     }
-    print_where(&before);
-    ep_str_free(&before);
+    print_where(&pending);
+    ep_str_free(&head);
     free(text);
 }
 

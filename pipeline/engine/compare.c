@@ -278,6 +278,7 @@ void ep_graph_compare(struct ep_graph *g, const struct ep_selection *sel)
         if (sel && sel->from && !depends_on(g, n, sel->from)) n->wanted = false;
         if (!n->wanted || n->state == EP_NODE_BLOCKED) continue;
         if (sel && sel->force && n->state == EP_NODE_DONE) why(n, EP_NODE_STALE, "--force");
+        if (sel && sel->force && n->look && n->look->state == EP_NODE_DONE) why(n->look, EP_NODE_STALE, "--force");
         if (n->state != EP_NODE_DONE) require(g, n, true);
     }
     ep_graph_units(g);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "pipeline/base/mem.h"
 #include "pipeline/engine/node_work.h"
 
 unsigned ep_default_threads(void)
@@ -84,6 +85,25 @@ static void run_unit(struct ep_running *r, struct ep_unit *u)
     drop_users(u);
 }
 
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* What killed writers left, also where nothing is to be computed; each folder once. */
+static void sweep(const struct ep_graph *g)
+{
+    const char **folder = ep_xcalloc(g->nnodes + 1, sizeof *folder), *inputs = ep_graph_memory(g);
+    size_t n = 0;
+    if (inputs) folder[n++] = inputs;
+    for (size_t i = 0; i < g->nnodes; i++)
+        if (g->node[i]->wanted) folder[n++] = g->node[i]->folder;
+    qsort(folder, n, sizeof *folder, by_text);
+    for (size_t i = 0; i < n; i++)
+        if (!i || strcmp(folder[i], folder[i - 1])) ep_sweep_temporaries(folder[i]);
+    free(folder);
+}
+
 void ep_engine_run(struct ep_graph *g, const struct ep_engine_opts *o, struct ep_tally *t)
 {
     struct ep_running r = {.g = g, .o = o, .t = t};
@@ -105,13 +125,7 @@ void ep_engine_run(struct ep_graph *g, const struct ep_engine_opts *o, struct ep
         if (ep_node_blocked(g, n, &why)) ep_log_warn(o->log, "%s", why.s);
         ep_str_free(&why);
     }
-    const char *swept = NULL;
-    for (size_t i = 0; i < g->nnodes; i++) { /* what killed writers left */
-        const struct ep_node *n = g->node[i];
-        if (!n->todo || (swept && !strcmp(n->folder, swept))) continue;
-        ep_sweep_temporaries(n->folder);
-        swept = n->folder;
-    }
+    sweep(g);
     for (size_t k = 0; k < g->nunits; k++) run_unit(&r, g->unit[k]);
     for (size_t i = 0; i < g->nnodes; i++) {
         const struct ep_node *n = g->node[i];

@@ -347,6 +347,21 @@ killed_in_the_middle() {
 }
 story killed_in_the_middle
 
+# Also beside what is remembered of inputs, and when there is nothing to compute.
+what_a_killed_run_left_is_removed() {
+    image data/o.hspy
+    recipe
+    run_expect_exit 0 "$EELPIPE" run recipe.yaml
+    local dead folder
+    bash -c 'echo $$' >dead
+    dead=$(cat dead)
+    mkdir -p out/.eelpipe/inputs # for small inputs nothing is remembered
+    for folder in out out/.eelpipe/inputs; do touch "$folder/.x.eelpipe.$(uname -n).$dead.0.tmp"; done
+    run_expect_exit 0 "$EELPIPE" run recipe.yaml
+    expect_no_temporaries
+}
+story what_a_killed_run_left_is_removed
+
 # ---- names ----
 
 names_with_anything_in_them() {
