@@ -55,7 +55,13 @@ for p in "${wanted[@]}"; do
     esac
     missing+=("$p")
 done
-[ "${#missing[@]}" -eq 0 ] && exit 0
+lacking=()
+if [ "${1:-build}" = test ]; then
+    for p in "${optional[@]}"; do
+        dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null | grep -qx installed || lacking+=("$p")
+    done
+fi
+[ "${#missing[@]}" -eq 0 ] && { [ "${#lacking[@]}" -eq 0 ] || [ "$(id -u)" -ne 0 ]; } && exit 0
 
 command -v apt-get >/dev/null 2>&1 || settle_for_libraries "apt-get is not here to install: ${missing[*]}"
 as_root=()
@@ -65,12 +71,12 @@ if [ "$(id -u)" -ne 0 ]; then
     as_root=(sudo)
     [ -t 0 ] || as_root=(sudo -n) # nobody there to type a password
 fi
-echo "deps: installing ${missing[*]}" >&2
+echo "deps: installing ${missing[*]} ${lacking[*]}" >&2
 apt() {
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o Dpkg::Use-Pty=0 "$@" </dev/null >&2
 }
 apt update || echo "deps: the package lists could not be renewed; trying with those that are here" >&2
-apt install -y --no-install-recommends "${missing[@]}" || settle_for_libraries "could not install ${missing[*]}"
-if [ "${1:-build}" = test ]; then
-    apt install -y --no-install-recommends "${optional[@]}" || echo "deps: going on without ${optional[*]}: some checks will be skipped" >&2
+[ "${#missing[@]}" -eq 0 ] || apt install -y --no-install-recommends "${missing[@]}" || settle_for_libraries "could not install ${missing[*]}"
+if [ "${#lacking[@]}" -gt 0 ]; then
+    apt install -y --no-install-recommends "${lacking[@]}" || echo "deps: going on without ${lacking[*]}: some checks will be skipped" >&2
 fi

@@ -138,7 +138,6 @@ static void print_units(const struct ep_graph *g)
     struct ep_str *text = ep_xcalloc(g->nunits + 1, sizeof *text), head = {0}, pending = {0};
     for (size_t k = 0; k < g->nunits; k++) unit_text(g->unit[k], &text[k]);
     for (size_t k = 0; k < g->nunits; k++) {
-        const struct ep_unit *u = g->unit[k];
         if (!text[k].s) continue;
         struct ep_str where = {0};
         units_where(g, text, k, &where);

@@ -425,7 +425,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_logarithm), cmocka_unit_test(test_single_scattering), cmocka_unit_test(test_response), cmocka_unit_test(test_no_peak),
         cmocka_unit_test(test_ncm), cmocka_unit_test(test_llto), cmocka_unit_test(test_change), cmocka_unit_test(test_learned),
-        cmocka_unit_test(test_bits), cmocka_unit_test(test_bad_pixels), cmocka_unit_test(test_shift), cmocka_unit_test(test_nonneg), cmocka_unit_test(test_alike),
+        cmocka_unit_test(test_bits), cmocka_unit_test(test_bad_pixels), cmocka_unit_test(test_shift),
+        cmocka_unit_test(test_nonneg), cmocka_unit_test(test_alike),
         cmocka_unit_test(test_messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

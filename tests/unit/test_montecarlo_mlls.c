@@ -116,7 +116,8 @@ static void test_weights(void **unused)
                     scatter[weights][half] += v * v / (N / 2);
                 }
                 print_message("%g electrons%s, weights of the %s: mean %.3f, scatter %.3f, rms z %.3f, within one sigma %.3f\n", electrons[dose],
-                              half ? " / 20" : "", weights ? "pixel" : "mean", mean / s.li * (half ? 20 : 1), sqrt(scatter[weights][half]) / s.li, sqrt(zz), in);
+                              half ? " / 20" : "", weights ? "pixel" : "mean", mean / s.li * (half ? 20 : 1),
+                              sqrt(scatter[weights][half]) / s.li, sqrt(zz), in);
                 assert_true(sqrt(zz) > 0.9 && sqrt(zz) < 1.1);
                 assert_true(in > 0.61 && in < 0.76);
             }
