@@ -55,6 +55,10 @@ static void check_source(struct ep_declare *d, const struct ep_desc *source, boo
 {
     const struct par *p = d->par;
     const struct ep_axis *a = &source->energy;
+    if (!ep_window_given(p->window) && strncmp(source->meta.signal_type, "EDS", 3) == 0) {
+        ep_declare_error(d, paired ? "low_loss" : NULL, "the spectra are of X-rays, which have no zero-loss peak: give `window` around a line");
+        return;
+    }
     if (ep_window_given(p->window)) {
         ep_declare_window(d, "window", source, p->window, 3);
         return;

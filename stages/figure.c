@@ -128,6 +128,30 @@ static void check_frames(struct ep_declare *d, const struct ep_panel_par *p)
     }
 }
 
+/* What a line shows must be on its axis: otherwise the chart stays empty, or is divided by something else. */
+static void check_view(struct ep_declare *d, const struct ep_panel_par *p)
+{
+    bool spectra = p->kind == EP_PANEL_SPECTRA;
+    const double *view = spectra ? p->energy : p->distance;
+    const char *unit = spectra ? "eV" : "nm";
+    for (size_t k = 0; k < p->show.n; k++) {
+        const struct ep_item *it = item_named(&d->in[0], p->show.v[k]);
+        if (!it || it->d->kind != (spectra ? EP_SPECTRUM : EP_PROFILE)) continue;
+        const struct ep_axis *axis = spectra ? &it->d->energy : &it->d->nav[0];
+        double a = ep_axis_at(axis, 0), b = ep_axis_at(axis, (double)axis->size - 1), lo = fmin(a, b), hi = fmax(a, b);
+        if (!isnan(view[0]) && (view[1] < lo || view[0] > hi)) {
+            ep_declare_error(d, "panels", "%s: '%s' has nothing from %g to %g %s: its axis covers %g to %g %s", spectra ? "energy" : "distance",
+                             p->show.v[k], view[0], view[1], unit, lo, hi, unit);
+            continue;
+        }
+        if (!isnan(view[0])) lo = fmax(lo, view[0]), hi = fmin(hi, view[1]);
+        double step = fabs(b - a) / fmax(1, (double)axis->size - 1);
+        if (spectra && !isnan(p->normalize[0]) && (p->normalize[0] < lo - step || p->normalize[1] > hi + step))
+            ep_declare_error(d, "panels", "normalize: the window %g to %g eV does not lie within what is shown of '%s', %g to %g eV",
+                             p->normalize[0], p->normalize[1], p->show.v[k], lo, hi);
+    }
+}
+
 static void check_panel(struct ep_declare *d, const struct ep_panel_par *p)
 {
     struct ep_runs_shown runs;
@@ -138,6 +162,7 @@ static void check_panel(struct ep_declare *d, const struct ep_panel_par *p)
             ep_declare_warn(d, "panels", "where: no run has '%s': its places in the figure stay empty", p->where.v[i]);
     check_kinds(d, p);
     if (p->kind == EP_PANEL_MAPS) check_frames(d, p);
+    if (p->kind == EP_PANEL_SPECTRA || p->kind == EP_PANEL_PROFILES) check_view(d, p);
     if (p->fronts.n && p->kind == EP_PANEL_MAPS && !p->boundary)
         ep_declare_error(d, "panels", "fronts: a front over a map is counted from a boundary: name it as `boundary:`");
     if (p->kind == EP_PANEL_VALUES && !runs.along.number)

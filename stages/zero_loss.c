@@ -14,6 +14,10 @@ bool ep_zero_loss_check(struct ep_declare *d, const char *port, const struct ep_
 {
     const struct ep_zero_loss_par *p = d->par;
     size_t before = d->diag->nerrors;
+    if (strncmp(in->meta.signal_type, "EDS", 3) == 0) {
+        ep_declare_error(d, port, "the spectra are of X-rays, which have no zero-loss peak: give the low loss");
+        return false;
+    }
     if (in->modelled)
         ep_declare_error(d, port, "the spectra are %s: the counts that hold the zero-loss peak are needed",
                          in->deconvolved ? "deconvolved already" : "background-subtracted");

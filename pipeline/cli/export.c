@@ -73,7 +73,8 @@ static ep_status export_file(struct cli *c, struct ep_arena *a, const char *path
         n++;
     }
     const char *as = w->format < 0 ? "" : ep_formats[w->format];
-    if (!st && !n) st = ep_fail(e, EP_E_COMPUTE, "%s holds nothing that can be written%s%s", path, *as ? " as " : "", as);
+    if (!st && !n) st = ep_fail(e, EP_E_COMPUTE, "%s holds nothing that can be written%s%s (maps, spectra, profiles, tables): of a spectrum image, export what a step "
+                             "makes of it, such as sum_spectrum", path, *as ? " as " : "", as);
     ep_file_close(f);
     return st;
 }

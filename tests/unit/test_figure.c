@@ -451,6 +451,9 @@ static void test_mistakes(void **unused)
     assert_true(refused("{panels: [{kind: maps, show: m, colours: jet}]}", "no colour map 'jet'"));
     assert_true(refused("{panels: [{kind: maps, show: m, range: [3, 2]}]}", "lower end first"));
     assert_true(refused("{panels: [{kind: maps, show: m, boundary: m}]}", "a curve"));
+    assert_true(refused("{panels: [{kind: spectra, show: o, energy: [5000, 6000]}]}", "energy: 'o' has nothing from 5000 to 6000 eV"));
+    assert_true(refused("{panels: [{kind: profiles, show: p, distance: [500, 600]}]}", "distance: 'p' has nothing from 500 to 600 nm"));
+    assert_true(refused("{panels: [{kind: spectra, show: o, normalize: [9000, 9001]}]}", "normalize: the window 9000 to 9001 eV does not lie"));
     assert_true(refused("{formats: [gif], panels: [{kind: maps, show: m}]}", "'gif' can't be drawn"));
     struct bench b;
     fill(&b);

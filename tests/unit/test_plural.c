@@ -150,6 +150,13 @@ static void test_mean_free_path(void **unused)
     rig_declare(&r, stage("thickness"), "{effective_z: 14, mean_free_path: 100}", 1, ds);
     assert_true(says(&r, "give one of"));
     rig_free(&r);
+    snprintf(d.meta.signal_type, sizeof d.meta.signal_type, "EDS_TEM");
+    rig_declare(&r, stage("thickness"), "{}", 1, ds);
+    assert_true(says(&r, "X-rays"));
+    rig_free(&r);
+    rig_declare(&r, stage("align"), "{}", 1, ds);
+    assert_true(says(&r, "X-rays"));
+    rig_free(&r);
 }
 
 /* ---- bad pixels ----------------------------------------------------------------------------------------------- */
