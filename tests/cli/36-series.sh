@@ -105,7 +105,7 @@ the_plan_has_one_pass_for_each_image_and_level() {
     expect_stdout_matches '^    for 3 runs: sample=ncm104, temperature=25, 400, 700$'
     expect_stdout_matches '^    ti_front +not computed yet; needs all of ti, the run it is relative'
     # Steps on results in memory, of one level and the same runs, are told in one block.
-    awk '/^level/ { block = "" } { block = block $1 " " } /for 3 runs/ && block ~ /o_boundary bulk near for/ { found = 1 } END { exit !found }' \
+    awk '/^level/ { block = "" } /^    [^ ]/ { block = block $1 " " } /for 3 runs/ && block ~ /o_boundary bulk near for/ { found = 1 } END { exit !found }' \
         .stdout || _fail_shown "o_boundary, bulk and near are not one block"
     [ "$(grep -c 'one pass over eds$' .stdout)" -eq 2 ] || _fail_shown "the X-ray images are read more than once in a level"
     # Level 0, and level 1 of the coldest run and of the others: theirs needs less.
