@@ -53,4 +53,17 @@ static inline double truth(const struct curve *c)
         if (c->v[i] >= 0.1) return -30 + 0.01 * (i + (c->v[i] - 0.1) / (c->v[i] - c->v[i + 1]));
     return (double)NAN;
 }
+
+/* How far found positions are off, and how often their sigmas hold that. */
+struct tally { double n, sum, square, inside, inside2, sigma; };
+
+static inline void count(struct tally *t, double off, double sigma)
+{
+    t->n += 1;
+    t->sum += off;
+    t->square += off * off;
+    t->inside += fabs(off) < sigma;
+    t->inside2 += fabs(off) < 2 * sigma;
+    t->sigma += sigma;
+}
 #endif

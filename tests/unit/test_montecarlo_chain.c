@@ -105,18 +105,6 @@ static struct chain follow(const struct setting *set, const struct field *f, con
     return r;
 }
 
-struct tally { double n, sum, square, inside, inside2, sigma; };
-
-static void count(struct tally *t, double off, double sigma)
-{
-    t->n += 1;
-    t->sum += off;
-    t->square += off * off;
-    t->inside += fabs(off) < sigma;
-    t->inside2 += fabs(off) < 2 * sigma;
-    t->sigma += sigma;
-}
-
 static void print(const char *name, const struct tally *t)
 {
     printf("  %-44s n %4.0f  bias %+.3f  rms %.3f  sigma %.3f  inside %.0f and %.0f %%\n", name, t->n, t->sum / t->n, sqrt(t->square / t->n),

@@ -111,18 +111,6 @@ static bool analyse(const struct profile *p, struct ep_step_result *r)
 
 /* ---- statistics ---------------------------------------------------------------------------------------------------------- */
 
-struct tally { double n, sum, square, inside, inside2, sigma; };
-
-static void count(struct tally *t, double off, double sigma)
-{
-    t->n += 1;
-    t->sum += off;
-    t->square += off * off;
-    t->inside += fabs(off) < sigma;
-    t->inside2 += fabs(off) < 2 * sigma;
-    t->sigma += sigma;
-}
-
 static void print(const char *name, const struct tally *t)
 {
     if (getenv("EELPIPE_TEST_LONG"))
