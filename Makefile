@@ -138,7 +138,8 @@ install: $(BUILD)/eelpipe ## the program, its manual, completion, schema and doc
 	install -D -m 644 completions/eelpipe.bash $(COMP_DIR)/eelpipe
 	install -D -m 644 -t $(DATA_DIR) schemas/recipe.schema.json
 	install -D -m 644 -t $(DOC_DIR) README.md CHANGELOG.md LICENSE
-	install -D -m 644 -t $(DOC_DIR)/docs docs/*.md
+	install -D -m 644 -t $(DOC_DIR)/docs docs/*.md docs/amounts.yaml
+	install -D -m 644 -t $(DOC_DIR)/docs/gallery docs/gallery/*
 	install -D -m 644 -t $(DOC_DIR)/docs/stages docs/stages/*.md
 
 uninstall: ## remove what `install` put there
