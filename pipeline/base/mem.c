@@ -190,3 +190,9 @@ void ep_str_free(struct ep_str *b)
     free(b->s);
     *b = (struct ep_str){0};
 }
+
+const char *ep_base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}

@@ -18,6 +18,16 @@ char *ep_xstrdup(const char *s) __attribute__((malloc, returns_nonnull));
 
 /* True and *out = a*b unless it overflows. */
 bool ep_mul_ok(size_t a, size_t b, size_t *out);
+static inline size_t ep_min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+static inline size_t ep_max(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+/* The last component of a path, in it. */
+const char *ep_base_name(const char *path);
 
 /* A bump allocator: everything is freed at once. Memory is zeroed and aligned for any type. Not thread-safe. */
 struct ep_arena { struct ep_arena_block *head; size_t total; };

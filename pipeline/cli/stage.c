@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "pipeline/base/mem.h"
 #include "pipeline/base/json.h"
 #include "pipeline/cli/cli.h"
 #include "stages/registry.h"
@@ -104,7 +105,7 @@ static void input_name(const struct stage_words *w, size_t i, char name[32])
 /* The step's name is the output's, as far as a name can be. */
 static char *step_name(struct ep_arena *a, const struct ep_stage *stage, const char *out)
 {
-    const char *base = strrchr(out, '/') ? strrchr(out, '/') + 1 : out;
+    const char *base = ep_base_name(out);
     char *name = ep_arena_strdup(a, base);
     size_t n = strlen(name);
     if (n > 5 && !strcmp(name + n - 5, ".hspy")) name[n - 5] = 0;

@@ -2,14 +2,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "pipeline/base/mem.h"
 #include "pipeline/data/flags.h"
 #include "pipeline/data/model_internal.h"
 #include "pipeline/numerics/vmath.h"
-
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
 
 /* One pixel's model, ready for use. */
 struct pixel {
@@ -79,7 +75,7 @@ static void add_fit_channels(struct pixel *p, size_t native, size_t len, const s
     for (size_t w = 0; w < p->fit.nw; w++) {
         size_t a = p->fit.w[w].first, b = p->fit.w[w].end;
         a = a < native ? native : a;
-        b = least(b, native + len);
+        b = ep_min(b, native + len);
         if (a >= b) continue;
         if (!direct && !p->have_l) {
             p->have_l = true;
@@ -107,7 +103,7 @@ static void carried_block(struct pixel *p, size_t ch, size_t len, struct carried
     size_t origin = m->first + ch * m->bin, n = len * m->bin;
     memset(out, 0, sizeof *out);
     for (size_t i = 0; i < n; i += EP_MODEL_BLOCK) {
-        size_t k = least(n - i, EP_MODEL_BLOCK);
+        size_t k = ep_min(n - i, EP_MODEL_BLOCK);
         ep_model_eval(m, p->theta, p->shift, origin + i, k, &v);
         for (size_t q = 0; q < k; q++) {
             size_t o = m->bin == 1 ? i + q : (i + q) / m->bin;
@@ -178,7 +174,7 @@ const struct ep_window_sums *ep_window_sums(struct ep_window_sums *s, const stru
         if (!isfinite(x[0] + x[p.n - 1] + x[0] * x[p.n / 2])) continue;        /* channels at or below 0 eV have no background */
         /* Exponents from -5 to 20; less where windows are so wide that theirs lie near 4. Others are summed directly. */
         double half = fmin(12.5, EP_WINDOW_PIECES / (8 * (spread + 1e-9))), lo = fmin(7.5, half) - half, hi = lo + 2 * half;
-        size_t pieces = least(ep_pieces_count(lo, hi, spread), EP_WINDOW_PIECES);
+        size_t pieces = ep_min(ep_pieces_count(lo, hi, spread), EP_WINDOW_PIECES);
         ep_pieces_fill(&s->w[i].t, s->w[i].piece, lo, hi, pieces, ep_family_functions, &p);
         s->w[i].ready = true;
     }
@@ -190,7 +186,7 @@ static void background_sums(const struct pixel *p, size_t first, size_t n, doubl
 {
     double s0[EP_LANES] = { 0 }, s1[EP_LANES] = { 0 }, x[EP_MODEL_BLOCK];
     for (size_t i = 0; i < n; i += EP_MODEL_BLOCK) {
-        size_t k = least(n - i, EP_MODEL_BLOCK);
+        size_t k = ep_min(n - i, EP_MODEL_BLOCK);
         ep_model_x(p->m, p->shift, first + i, k, x);
         ep_model_sums(p->theta, x, k, s0, s1);
     }
@@ -229,7 +225,7 @@ static void long_term(struct pixel *p, const struct ep_functional *f, const floa
     t->value = t->d = t->least = t->p[0] = t->p[1] = t->q[0] = t->q[1] = 0;
     size_t n = f->ch.end - f->ch.first;
     for (size_t i = 0; i < n; i += EP_MODEL_BLOCK) {
-        size_t len = least(n - i, EP_MODEL_BLOCK);
+        size_t len = ep_min(n - i, EP_MODEL_BLOCK);
         if (p->m) carried_block(p, f->ch.first + i, len, &c);
         for (size_t k = 0; k < len; k++) {
             double a = f->weight ? f->weight[i + k] : 1, y = (double)val[i + k];
@@ -249,7 +245,7 @@ static void long_term(struct pixel *p, const struct ep_functional *f, const floa
 /* sum(a b v) over the channels that both use. */
 static double shared(const struct ep_functional *fa, const struct ep_functional *fb, const struct term *ta)
 {
-    size_t first = fa->ch.first > fb->ch.first ? fa->ch.first : fb->ch.first, end = least(fa->ch.end, fb->ch.end);
+    size_t first = fa->ch.first > fb->ch.first ? fa->ch.first : fb->ch.first, end = ep_min(fa->ch.end, fb->ch.end);
     double s = 0;
     for (size_t i = first; i < end; i++) {
         double a = fa->weight ? fa->weight[i - fa->ch.first] : 1, b = fb->weight ? fb->weight[i - fb->ch.first] : 1;
@@ -319,7 +315,7 @@ static bool transfer_functionals(const struct ep_cell *c, struct pixel *p, const
     struct carried x;
     memset(&x, 0, sizeof x);
     for (size_t i = 0; i < end; i += EP_MODEL_BLOCK) {
-        size_t len = least(end - i, EP_MODEL_BLOCK);
+        size_t len = ep_min(end - i, EP_MODEL_BLOCK);
         if (native.form != EP_MODEL_COUNTS) carried_block(&q, i, len, &x);
         for (size_t k = 0; k < len; k++) {
             size_t at = i + k, group = at / native.transfer.group;
@@ -455,7 +451,7 @@ void ep_channel_variances(const struct ep_cell *c, size_t iy, size_t ix, struct 
         return;
     }
     for (size_t i = 0; i < n; i += EP_MODEL_BLOCK) {
-        size_t len = least(n - i, EP_MODEL_BLOCK);
+        size_t len = ep_min(n - i, EP_MODEL_BLOCK);
         if (p.m) carried_block(&p, ch.first + i, len, &s);
         for (size_t k = 0; k < len; k++) {
             struct ep_functional f = { { ch.first + i + k, ch.first + i + k + 1 }, NULL };

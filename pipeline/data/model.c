@@ -3,13 +3,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "pipeline/base/mem.h"
 #include "pipeline/data/model_internal.h"
 #include "pipeline/numerics/vmath.h"
-
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
 
 static bool is_power(const struct ep_model *m)
 {
@@ -41,7 +37,7 @@ static void two_areas(const struct ep_model *m, double shift, struct ep_fit_set 
     if (i2 >= a->size) {
         c->off_axis = true;
         i2 = a->size - 1;
-        i1 = least(i1, i2);
+        i1 = ep_min(i1, i2);
     }
     c->w[0] = (struct ep_range){ i1, i2 };
     c->mid = (i1 + i2) / 2;
@@ -183,7 +179,7 @@ void ep_model_eval_at(const struct ep_model *m, const double theta[2], const dou
     }
     for (size_t i = 0; i < n; i += EP_MODEL_BLOCK) {
         double j1[EP_MODEL_BLOCK];
-        size_t k = least(n - i, EP_MODEL_BLOCK);
+        size_t k = ep_min(n - i, EP_MODEL_BLOCK);
         exp_block(0, m->r[0], x + i, k, b + i);
         exp_block(0, m->r[1], x + i, k, j1);
         for (size_t q = 0; q < k; q++) b[i + q] = theta[0] * b[i + q] + theta[1] * j1[q];
@@ -220,7 +216,7 @@ void ep_model_background_at(const struct ep_model *m, const double theta[EP_NTHE
     for (size_t i = 0; i < nch; i++) out[i] = 0;
     for (size_t i = 0; i < nch * m->bin; i += EP_MODEL_BLOCK) {
         double b[EP_MODEL_BLOCK];
-        size_t k = least(nch * m->bin - i, EP_MODEL_BLOCK);
+        size_t k = ep_min(nch * m->bin - i, EP_MODEL_BLOCK);
         ep_model_eval_at(m, theta, x + i, k, b);
         for (size_t q = 0; q < k; q++) out[(i + q) / m->bin] += b[q];
     }
@@ -233,7 +229,7 @@ void ep_model_background(const struct ep_model *m, const double theta[EP_NTHETA]
     size_t n = (ch.end - ch.first) * m->bin, native = m->first + ch.first * m->bin;
     for (size_t i = 0; i < ch.end - ch.first; i++) out[i] = 0;
     for (size_t i = 0; i < n; i += EP_MODEL_BLOCK) {
-        size_t k = least(n - i, EP_MODEL_BLOCK);
+        size_t k = ep_min(n - i, EP_MODEL_BLOCK);
         ep_model_x(m, shift, native + i, k, x);
         if (m->bin == 1) {
             ep_model_eval_at(m, theta, x, k, out + i);
@@ -326,7 +322,7 @@ bool ep_lmap_init(const struct ep_model *m, const double theta[EP_NTHETA], doubl
     l->mid = c->mid;
     for (size_t w = 0; w < c->nw; w++)
         for (size_t i = c->w[w].first; i < c->w[w].end; i += EP_MODEL_BLOCK) {
-            size_t len = least(c->w[w].end - i, EP_MODEL_BLOCK);
+            size_t len = ep_min(c->w[w].end - i, EP_MODEL_BLOCK);
             ep_model_eval(m, theta, shift, i, len, &v);
             for (size_t k = 0; k < len; k++) {
                 double u[2], s = lmap_row(m, c->mid, i + k, &v, k, u);
@@ -369,7 +365,7 @@ void ep_lmap_covariance(const struct ep_model *m, const double theta[EP_NTHETA],
     cmat[0] = cmat[1] = cmat[2] = 0;
     for (size_t w = 0; w < c->nw; w++)
         for (size_t i = c->w[w].first; i < c->w[w].end; i += EP_MODEL_BLOCK) {
-            size_t len = least(c->w[w].end - i, EP_MODEL_BLOCK);
+            size_t len = ep_min(c->w[w].end - i, EP_MODEL_BLOCK);
             ep_model_eval(m, theta, shift, i, len, &v);
             for (size_t k = 0; k < len; k++) {
                 double row[2], var = ep_model_fit_variance(m, v.b[k], v.j0[k], v.j1[k]);

@@ -1,4 +1,5 @@
 /* What is on disk against what the recipe asks for: which nodes are up to date, and why the others are not. */
+#include "pipeline/base/mem.h"
 #include "pipeline/engine/graph.h"
 
 #include <stdio.h>
@@ -66,12 +67,6 @@ static void explain(struct ep_node *n, const struct ep_origin *o)
     } else why(n, EP_NODE_STALE, "made by another version of stage %s", n->stage->name);
 out:
     ep_str_free(&par);
-}
-
-const char *ep_base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
 }
 
 char *ep_node_beside(const struct ep_node *n, size_t out)

@@ -28,8 +28,6 @@ void ep_graph_fingerprints(struct ep_graph *g);
 char *ep_node_beside(const struct ep_node *n, size_t out);
 /* A node with file outputs keeps this table in its result: name, size and hash of each file. */
 #define EP_NODE_FILES "files"
-/* The last component of a path. */
-const char *ep_base_name(const char *path);
 /* Frees what is in memory of a node's outputs and its plan. */
 void ep_node_release(struct ep_node *n);
 #endif

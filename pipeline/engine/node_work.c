@@ -1,4 +1,5 @@
 /* One node: inputs and outputs in memory, plan, result file. */
+#include "pipeline/base/mem.h"
 #include "pipeline/engine/node_work.h"
 
 #include <math.h>

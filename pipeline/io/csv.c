@@ -1,3 +1,4 @@
+#include "pipeline/base/mem.h"
 #include "pipeline/io/csv.h"
 
 #include <errno.h>
@@ -72,7 +73,7 @@ void ep_table_csv(const struct ep_signal *t, struct ep_str *out)
 /* "out/.eelpipe/tables/fronts.csv" of "out/fronts.csv" */
 static void record_of(const char *path, struct ep_str *folder, struct ep_str *record)
 {
-    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    const char *base = ep_base_name(path);
     ep_str_addn(folder, path, (size_t)(base - path));
     ep_str_add(folder, ".eelpipe/tables");
     ep_str_addf(record, "%s/%s", folder->s, base);

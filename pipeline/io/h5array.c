@@ -30,8 +30,6 @@ struct ep_h5_array {
     size_t nslot, cap;
 };
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
 /* ---- how it is stored ---- */
 
 /* Whether the filters are those that are undone here, in this order. */
@@ -294,7 +292,7 @@ herr_t ep_h5_array_write(hid_t dset, int rank, const hsize_t *dim, const hsize_t
         bool border = false;
         for (int k = 0; k < rank; k++) {
             b.from[k] = offset[k] = c[k] * chunk[k];
-            b.n[k] = least((size_t)chunk[k], (size_t)(dim[k] - offset[k]));
+            b.n[k] = ep_min((size_t)chunk[k], (size_t)(dim[k] - offset[k]));
             border |= b.n[k] < chunk[k];
         }
         if (border) memset(buf, 0, bytes);

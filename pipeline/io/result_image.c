@@ -46,7 +46,6 @@ struct ep_h5_image {
     uint64_t *sum;               /* [chunk] */
 };
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 static size_t parts(size_t n, size_t of) { return (n + of - 1) / of; }
 
 static void image_free(struct ep_h5_image *m)
@@ -71,14 +70,14 @@ static void image_free(struct ep_h5_image *m)
 /* Energy-blocked chunks make windows cheap to read; equal blocks keep padding small (300 channels: 2 x 150). */
 static void choose_chunks(struct ep_h5_image *m)
 {
-    m->ty = m->nnav >= 2 ? least(PIXELS, m->ny) : 1;
-    m->tx = m->nnav == 1 ? least(EP_CELL_NX, m->nx) : least(PIXELS, m->nx);
+    m->ty = m->nnav >= 2 ? ep_min(PIXELS, m->ny) : 1;
+    m->tx = m->nnav == 1 ? ep_min(EP_CELL_NX, m->nx) : ep_min(PIXELS, m->nx);
     m->te = parts(m->nch, parts(m->nch, CHANNELS));
     m->cy = parts(m->ny, m->ty);
     m->ce = parts(m->nch, m->te);
     while (m->tx < EP_CELL_NX && m->tx < m->nx
            && (m->ty * m->tx * m->te * m->value < SMALL || m->nt * m->cy * parts(m->nx, m->tx) * m->ce > MANY))
-        m->tx = least(2 * m->tx, m->nx);
+        m->tx = ep_min(2 * m->tx, m->nx);
     m->cx = parts(m->nx, m->tx);
     m->chunk_bytes = m->ty * m->tx * m->te * m->value;
 }
@@ -113,7 +112,7 @@ static bool reserve(struct ep_h5_image *m, bool packed)
     for (size_t t = 0, i = 0; t < m->nt; t++)
         for (size_t y = 0; y < m->cy; y++)
             for (size_t x = 0; x < m->cx; x++)
-                m->tile[i++].left = least(m->ty, m->ny - y * m->ty) * least(m->tx, m->nx - x * m->tx);
+                m->tile[i++].left = ep_min(m->ty, m->ny - y * m->ty) * ep_min(m->tx, m->nx - x * m->tx);
     if (!packed)
         return (m->sum = calloc(tiles * m->ce, sizeof *m->sum)) != NULL;
     m->deflate = libdeflate_alloc_compressor(1);
@@ -249,7 +248,7 @@ struct overlap { size_t y, x, ny, nx, from; };
 static void fill(const struct ep_h5_image *m, unsigned char *chunk, size_t e, struct overlap o, size_t row,
                  struct ep_h5w_values values)
 {
-    size_t n = least(m->te, m->nch - e * m->te);
+    size_t n = ep_min(m->te, m->nch - e * m->te);
     for (size_t y = 0; y < o.ny; y++)
         for (size_t x = 0; x < o.nx; x++) {
             size_t to = ((o.y + y) * m->tx + o.x + x) * m->te;
@@ -308,11 +307,11 @@ void ep_h5_image_area(struct ep_h5w *h, struct ep_h5_image *m, struct ep_area a,
     for (size_t y = a.y0; y < a.y0 + a.ny;) {
         /* The rows of the area that lie in one row of tiles. */
         size_t t = y / m->ny, in = y % m->ny, ky = in / m->ty;
-        size_t end = t * m->ny + least((ky + 1) * m->ty, m->ny);
-        size_t ny = least(end, a.y0 + a.ny) - y;
+        size_t end = t * m->ny + ep_min((ky + 1) * m->ty, m->ny);
+        size_t ny = ep_min(end, a.y0 + a.ny) - y;
         for (size_t x = a.x0; x < a.x0 + a.nx && h->status == EP_OK;) {
             size_t kx = x / m->tx;
-            size_t nx = least((kx + 1) * m->tx, a.x0 + a.nx) - x;
+            size_t nx = ep_min((kx + 1) * m->tx, a.x0 + a.nx) - x;
             struct overlap o = {in - ky * m->ty, x - kx * m->tx, ny, nx, (y - a.y0) * a.nx + (x - a.x0)};
             add_to_tile(h, m, (t * m->cy + ky) * m->cx + kx, o, a.nx, values);
             x += nx;

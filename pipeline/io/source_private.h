@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "pipeline/base/mem.h"
 #include "pipeline/io/file_private.h"
 
 /* Canonical dimensions; a signal that lacks one has size 1 there. */
@@ -87,14 +88,6 @@ bool ep_src_empty(const struct ep_source *s, const struct ep_box *x);
  * that of the chunk, or 0 if chunk is NULL. */
 void ep_src_frame(const struct ep_source *s, const size_t size[EP_NCANON], const size_t chunk[EP_NCANON], struct ep_frame *f);
 
-static inline size_t ep_min(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-static inline size_t ep_max(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
 static inline float *ep_src_target(const struct ep_source *s, struct ep_block *b, size_t t, size_t y, size_t x, size_t ch)
 {
     return b->val + ((t * s->n[EP_Y] + y - b->a.y0) * b->a.nx + (x - b->a.x0)) * b->nch + (ch - b->ch0);

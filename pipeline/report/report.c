@@ -1,4 +1,5 @@
 /* The page: its head, its sections, and what of the values fits. */
+#include "pipeline/base/mem.h"
 #include "pipeline/report/report.h"
 
 #include <errno.h>
