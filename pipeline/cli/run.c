@@ -132,13 +132,14 @@ static void print_where(struct ep_str *where)
     ep_str_free(where);
 }
 
-/* Steps without a pass stand together where their level and runs are the same. */
+/* Level by level; steps without a pass stand together where their level and runs are the same. */
 static void print_units(const struct ep_graph *g)
 {
     struct ep_str *text = ep_xcalloc(g->nunits + 1, sizeof *text), head = {0}, pending = {0};
     for (size_t k = 0; k < g->nunits; k++) unit_text(g->unit[k], &text[k]);
-    for (size_t k = 0; k < g->nunits; k++) {
-        if (!text[k].s) continue;
+    for (size_t i = 0; i < g->nunits * g->nlevels; i++) {
+        size_t level = i / g->nunits, k = i % g->nunits;
+        if (!text[k].s || g->unit[k]->level != level) continue;
         struct ep_str where = {0};
         units_where(g, text, k, &where);
         size_t n = strcspn(text[k].s, "\n");

@@ -19,6 +19,16 @@ static void why(struct ep_node *n, enum ep_state state, const char *fmt, ...)
     va_end(ap);
 }
 
+/* Where two JSON texts begin to differ, from the beginning of that key or value; 0 while the whole is short enough to show. */
+static size_t difference(const char *x, const char *y)
+{
+    size_t same = 0, begin = 0;
+    if (strlen(x) <= 60 && strlen(y) <= 60) return 0;
+    for (; x[same] && x[same] == y[same]; same++)
+        if (strchr("[{,", x[same])) begin = same + 1;
+    return begin;
+}
+
 /* "window: [[505,524]] -> [[505,520]]" for the first parameter that differs; false if none does. */
 static bool changed_parameter(struct ep_node *n, const char *stored, const char *now)
 {
@@ -33,7 +43,9 @@ static bool changed_parameter(struct ep_node *n, const char *stored, const char 
         if (was) ep_value_json(&x, was);
         ep_value_json(&y, new->items[i]);
         if (!x.s || strcmp(x.s, y.s)) {
-            why(n, EP_NODE_STALE, "%s changed: %.60s -> %.60s", new->keys[i], x.s ? x.s : "nothing", y.s);
+            size_t from = x.s ? difference(x.s, y.s) : 0;
+            const char *cut = from ? "..." : "";
+            why(n, EP_NODE_STALE, "%s changed: %s%.60s -> %s%.60s", new->keys[i], cut, x.s ? x.s + from : "nothing", cut, y.s + from);
             found = true;
         }
         ep_str_free(&x);
@@ -59,7 +71,7 @@ static void explain(struct ep_node *n, const struct ep_origin *o)
                     why(n, EP_NODE_STALE, "%s changed", src->label);
                     goto out;
                 }
-                if (src->raw && !strstr(o->inputs, src->raw->fingerprint.hex)) {
+                if (!strstr(o->inputs, src->raw ? src->raw->fingerprint.hex : src->node->fingerprint.hex)) {
                     why(n, EP_NODE_STALE, "input %s changed", src->label);
                     goto out;
                 }

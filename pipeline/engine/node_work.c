@@ -228,12 +228,22 @@ ep_status ep_node_write(const struct ep_graph *g, struct ep_node *n, struct ep_w
     return ep_writer_commit(done, e);
 }
 
+/* Whether n could not be started, since something it can't do without failed before it. */
+static bool lacks_input(const struct ep_node *n)
+{
+    if (n->look && n->look->failed) return true;
+    for (size_t p = 0; p < n->stage->nports; p++)
+        for (size_t i = 0; !n->stage->ports[p].series && i < n->nitem[p]; i++)
+            if (n->item[p][i].node && n->item[p][i].node->failed) return true;
+    return false;
+}
+
 void ep_node_failed(struct ep_running *r, struct ep_node *n, const struct ep_err *e)
 {
     n->failed = true;
     if (n->err.code == EP_OK) n->err = *e;
     if (!n->todo) return;
-    r->t->failed++;
+    *(lacks_input(n) ? &r->t->blocked : &r->t->failed) += 1;
     if (e->code == EP_E_OUTPUT || e->code == EP_E_STOPPED) r->stop = true;
     const char *msg = e->msg; /* what failed inside a pass has the label in front already */
     if (!strncmp(msg, n->label, strlen(n->label)) && msg[strlen(n->label)] == ':') msg += strlen(n->label) + 2;

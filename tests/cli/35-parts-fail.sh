@@ -14,6 +14,7 @@ a_step_that_cannot_end_its_sums_fails_alone() {
     expect_stderr_matches 'none \(sum_spectrum\).*no pixel is left: all are masked'
     expect_stderr_matches 'none_net.*needs .*none.*which failed'
     expect_stderr_lacks 'some.*fail'
+    expect_stderr_matches '1 failed, 1 could not be started'
     local f
     for f in net sum other some some_net; do expect_file "out/$f.hspy"; done
     expect_no_file out/none.hspy

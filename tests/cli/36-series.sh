@@ -104,6 +104,7 @@ the_plan_has_one_pass_for_each_image_and_level() {
     expect_stdout_matches '^    lines +not computed yet; needs its look at the whole image first'
     expect_stdout_matches '^    for 3 runs: sample=ncm104, temperature=25, 400, 700$'
     expect_stdout_matches '^    ti_front +not computed yet; needs all of ti, the run it is relative'
+    grep '^level' .stdout | sort -snk2,2 | cmp -s - <(grep '^level' .stdout) || _fail_shown "the levels are not in order"
     # Steps on results in memory, of one level and the same runs, are told in one block.
     awk '/^level/ { block = "" } /^    [^ ]/ { block = block $1 " " } /for 3 runs/ && block ~ /o_boundary bulk near for/ { found = 1 } END { exit !found }' \
         .stdout || _fail_shown "o_boundary, bulk and near are not one block"

@@ -72,6 +72,10 @@ what_changed_or_went_is_drawn_again() {
     run "$EELPIPE" run recipe.yaml
     expect_rewritten "$before" out/fig.pdf
     expect_untouched "$step" out/25C/sum.hspy
+    sed -i "s/labels: \[one, two\]/labels: [one, another]/" recipe.yaml # far inside the list of panels: only that place is shown
+    run "$EELPIPE" plan recipe.yaml
+    expect_stdout_matches 'fig +panels changed:'
+    expect_stdout_matches '\.\.\."two"'
 }
 story what_changed_or_went_is_drawn_again
 
