@@ -196,3 +196,12 @@ const char *ep_base_name(const char *path)
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
 }
+
+char *ep_folder_name(const char *path)
+{
+    size_t n = (size_t)(ep_base_name(path) - path);
+    if (!n) return ep_xstrdup(".");
+    struct ep_str folder = {0};
+    ep_str_addn(&folder, path, n > 1 ? n - 1 : 1);
+    return folder.s;
+}

@@ -28,6 +28,8 @@ static inline size_t ep_max(size_t a, size_t b)
 }
 /* The last component of a path, in it. */
 const char *ep_base_name(const char *path);
+/* The folder of a path, "." when it names none: from the heap. */
+char *ep_folder_name(const char *path) __attribute__((returns_nonnull));
 
 /* A bump allocator: everything is freed at once. Memory is zeroed and aligned for any type. Not thread-safe. */
 struct ep_arena { struct ep_arena_block *head; size_t total; };

@@ -1,5 +1,6 @@
 /* Verb export: results in the formats of others. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "pipeline/cli/cli.h"
 #include "pipeline/io/export.h"
@@ -27,13 +28,15 @@ static int format_named(const char *name)
 static char *place(struct ep_arena *a, const char *file, const char *to, const char *signal, bool sigmas, int format)
 {
     static const char *const extension[] = {"tif", "msa", "csv"};
-    const char *slash = strrchr(file, '/'), *base = slash ? slash + 1 : file, *dot = strrchr(base, '.');
+    const char *base = ep_base_name(file), *dot = strrchr(base, '.');
     char *name = ep_arena_strdup(a, signal);
     for (char *c = name; *c; c++)
         if (*c == '/' || (unsigned char)*c < 0x20) *c = '_';
-    const char *folder = to ? to : slash ? ep_arena_strndup(a, file, (size_t)(slash - file)) : ".";
+    char *folder = to ? ep_xstrdup(to) : ep_folder_name(file);
     int length = (int)(dot && dot > base ? dot - base : (long)strlen(base));
-    return ep_arena_printf(a, "%s/%.*s.%s%s.%s", folder, length, base, name, sigmas ? "_errors" : "", extension[format]);
+    char *path = ep_arena_printf(a, "%s/%.*s.%s%s.%s", folder, length, base, name, sigmas ? "_errors" : "", extension[format]);
+    free(folder);
+    return path;
 }
 
 static ep_status write_one(struct cli *c, struct ep_arena *a, struct ep_file *f, size_t i, const struct wish *w, struct ep_err *e)

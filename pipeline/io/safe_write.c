@@ -66,19 +66,6 @@ ep_status ep_make_folders(const char *path, struct ep_err *e)
     return st;
 }
 
-/* The folder of path, "." when it names none; from the heap. */
-static char *folder_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    if (!slash)
-        return ep_xstrdup(".");
-    size_t n = slash == path ? 1 : (size_t)(slash - path);
-    char *folder = ep_xmalloc(n + 1);
-    memcpy(folder, path, n);
-    folder[n] = 0;
-    return folder;
-}
-
 /* Makes the temporary file itself; O_EXCL makes the counter unique without any state of the process. */
 static ep_status create_temp(const char *folder, const char *base, struct ep_temp *t, struct ep_err *e)
 {
@@ -137,8 +124,7 @@ ep_status ep_may_replace(const char *path, struct ep_err *e)
 ep_status ep_temp_open(const char *path, struct ep_temp *t, struct ep_err *e)
 {
     *t = (struct ep_temp){NULL, NULL, -1};
-    const char *slash = strrchr(path, '/');
-    const char *base = slash ? slash + 1 : path;
+    const char *base = ep_base_name(path);
     struct stat st;
     if (!*base || !strcmp(base, ".") || !strcmp(base, ".."))
         return ep_fail(e, EP_E_OUTPUT, "can't write \"%s\": this names a folder, not a file", path);
@@ -147,7 +133,7 @@ ep_status ep_temp_open(const char *path, struct ep_temp *t, struct ep_err *e)
     if (stat(path, &st) == 0 && refuse_special(path, &st, e) != EP_OK)
         return e->code;
 
-    char *folder = folder_of(path);
+    char *folder = ep_folder_name(path);
     ep_status status = ep_make_folders(folder, e);
     if (status == EP_OK) {
         t->path = ep_xstrdup(path);
@@ -182,7 +168,7 @@ void ep_temp_abort(struct ep_temp *t)
 /* Makes the rename itself last. File systems that can't sync a folder say EINVAL or ENOTSUP: nothing to be done there. */
 static int sync_folder(const char *path)
 {
-    char *folder = folder_of(path);
+    char *folder = ep_folder_name(path);
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     free(folder);
     if (fd < 0)

@@ -97,21 +97,16 @@ static void read_elements(struct ep_reader *b)
     }
 }
 
-static const char *folder_of(struct ep_arena *a, const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    if (!slash) return ".";
-    if (slash == path) return "/";
-    return ep_arena_strndup(a, path, (size_t)(slash - path));
-}
-
 struct ep_recipe *ep_recipe_read(struct ep_arena *a, const char *path, size_t nsets, const char *const *sets,
                                  struct ep_diag *d)
 {
     char *text;
     size_t n;
     if (!ep_read_file(a, path, (struct ep_pos){0}, "the recipe", &text, &n, d)) return NULL;
-    return ep_recipe_from_text(a, text, n, path, folder_of(a, path), nsets, sets, d);
+    char *folder = ep_folder_name(path);
+    struct ep_recipe *r = ep_recipe_from_text(a, text, n, path, ep_arena_strdup(a, folder), nsets, sets, d);
+    free(folder);
+    return r;
 }
 
 struct ep_recipe *ep_recipe_from_text(struct ep_arena *a, const char *text, size_t n, const char *path,
