@@ -46,6 +46,7 @@ struct cli_session {
     struct ep_graph graph;
     struct ep_selection sel;
     const char *result;      /* the one result's path, instead of <output>/<step>.hspy (verb stage) */
+    bool told;               /* warnings of the recipe have been said before */
 };
 /* 0, or the exit code after messages. headers_only: no fingerprints, no comparison. */
 int cli_open(struct cli *c, struct cli_session *s, const char *path, const struct cli_args *args, bool headers_only);

@@ -1,8 +1,8 @@
 /* Verb preview: the spectrum of a pixel or region with a step's windows, fit, net and residual. It is how windows are chosen.
  *
  * Steps of its own are put behind those of the recipe and computed in a scratch folder: crops of what goes into the
- * step and comes out of it at one pixel, or, of a region, the sum spectrum with the step's parameters applied to it. So what is
- * seen is what the step computes, whatever stands before it.
+ * step and comes out of it at one pixel (no more of the file is read than that needs), or, of a region, the sum spectrum with
+ * the step's parameters applied to it. So what is seen is what the step computes, whatever stands before it.
  */
 #include <math.h>
 #include <stdio.h>
@@ -206,10 +206,13 @@ static bool parse_pixel(const char *text, long at[2])
     return end != second && !*end && at[0] >= 0 && at[1] >= 0;
 }
 
-static int check_pixel(const char *step, const struct ep_desc *d, const char *asked, const long at[2])
+static int check_pixel(struct cli *c, const char *step, const char *source, const struct ep_desc *d, const char *asked, const long at[2])
 {
     size_t ny = d->nnav > 1 ? ep_desc_ny(d) : 1, nx = ep_desc_nx(d);
-    if (d->nnav == 0) return 0;
+    if (d->nnav == 0) {
+        if (asked) ep_log_warn(&c->log, "--at %s is not used: step %s works on one spectrum, %s", asked, step, source);
+        return 0;
+    }
     if (!asked) return cli_usage(&cli_preview, "say which pixel: --at Y,X (%zu rows, %zu columns), or --region NAME", ny, nx);
     if (d->nnav == 3) return cli_usage(&cli_preview, "step %s works on a series of frames: only single ones can be looked at", step);
     if ((size_t)at[0] < ny && (size_t)at[1] < nx) return 0;
@@ -239,6 +242,8 @@ static int compute(struct cli *c, const struct cli_args *args, const struct plan
     struct cli_args more = {.threads = args->threads, .runs = *run ? run : NULL, .operand = args->operand, .n = 1, .only = q->only};
     struct ep_str text = {0};
     memset(&s, 0, sizeof s);
+    s.told = true;                 /* warnings: by the recipe as it stands */
+    s.graph.by_time = true;        /* one pixel of a large file must not cost a reading of all of it */
     ep_value_json(&text, q->root);
     s.recipe = ep_recipe_from_text(&s.arena, ep_arena_strdup(&s.arena, text.s), text.n, args->operand[0], folder, 0, NULL, &s.diag);
     ep_str_free(&text);
@@ -284,7 +289,7 @@ static int preview(struct cli *c, const struct cli_args *args)
     const struct ep_desc *d = n && n->item && n->nitem[0] ? n->item_store[0][0].d : NULL;
     const char *why = n && n->err.code ? n->err.msg : "";
     if (!code && (!d || !d->spectral)) code = cli_usage(&cli_preview, "step %s has no spectra to look at%s%s", name, *why ? ": " : "", why);
-    if (!code && !args->region) code = check_pixel(name, d, args->at, at);
+    if (!code && !args->region) code = check_pixel(c, name, w.source, d, args->at, at);
     if (!code) {
         struct plan q = {.a = &s.arena, .d = &s.diag, .root = copy_of_root(&s)};
         struct preview p = {0};
@@ -292,7 +297,7 @@ static int preview(struct cli *c, const struct cli_args *args)
         else plan_pixel(&q, &w, d, at);
         add_windows(&s, step, step == w.fit, &p);
         if (w.fit && w.fit != step) add_windows(&s, w.fit, true, &p);
-        const char *what = args->region ? args->region : d->nnav ? ep_arena_printf(&s.arena, "pixel %s", args->at) : "spectrum";
+        const char *what = args->region ? args->region : d->nnav ? ep_arena_printf(&s.arena, "pixel %s", args->at) : ep_arena_printf(&s.arena, "spectrum %s", w.source);
         p.title = ep_arena_printf(&s.arena, "%s, %s%s", name, what, n->where[0] ? ep_arena_printf(&s.arena, " (%s)", n->where) : "");
         code = compute(c, args, &q, s.recipe->folder, n->run->label, &w, &p);
     }

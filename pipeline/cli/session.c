@@ -47,12 +47,12 @@ int cli_open_recipe(struct cli *c, struct cli_session *s, const struct cli_args 
     if (ok) {
         s->graph = (struct ep_graph){.recipe = s->recipe, .runs = &s->runs, .arena = &s->arena, .diag = &s->diag, .log = &c->log,
                                      .threads = args->threads ? args->threads : ep_default_threads(), .no_hash = headers_only,
-                                     .forget = s->graph.forget, .result = s->result};
+                                     .forget = s->graph.forget, .by_time = s->graph.by_time, .result = s->result};
         ep_graph_build(&s->graph, &s->sel);
         if (s->diag.nerrors == 0 && !headers_only) ep_graph_compare(&s->graph, &s->sel);
         ok = s->diag.nerrors == 0;
     }
-    if (s->diag.n) ep_diag_print(&s->diag, stderr);
+    if (s->diag.nerrors || (s->diag.n && !s->told)) ep_diag_print(&s->diag, stderr);
     return ok ? 0 : s->runs.no_files ? EXIT_NOTHING : EXIT_USAGE;
 }
 

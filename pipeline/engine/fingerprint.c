@@ -77,6 +77,21 @@ void ep_raw_remember(const struct ep_file *f, size_t index, const char *folder, 
     ep_str_free(&name);
 }
 
+struct ep_hash ep_raw_by_time(const char *path)
+{
+    struct stat st = {0};
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    bool there = stat(path, &st) == 0, young = !there || now.tv_sec - st.st_mtim.tv_sec < CLOCK_GRAIN_S;
+    char *text = memory_text(&st, 0, "", path);
+    struct ep_str s = {0};
+    ep_str_addf(&s, "by time: %s%lld.%09ld", text, young ? (long long)now.tv_sec : 0, young ? now.tv_nsec : 0);
+    struct ep_hash h = ep_hash_text(s.s);
+    ep_str_free(&s);
+    free(text);
+    return h;
+}
+
 void ep_raw_set_content(struct ep_raw *w, const struct ep_hash *content)
 {
     /* options that change numbers are part of what a node depends on; where the file lies is not */

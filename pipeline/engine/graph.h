@@ -93,6 +93,7 @@ struct ep_graph {
     struct ep_log *log;
     unsigned threads;
     bool no_hash;                      /* check: headers only, no fingerprints */
+    bool by_time;                      /* files are what their path, size and time say: nothing is read to tell them apart */
     bool forget;                       /* trust no remembered fingerprints, leave none */
     const char *result;                /* path of the one step's result, instead of the output template's; NULL */
     unsigned long long *mask;          /* [nsteps]: coordinates a step depends on, as bits */

@@ -156,7 +156,9 @@ struct ep_raw *ep_graph_raw(struct ep_graph *g, const struct ep_run *run, size_t
         apply_options(w);
         w->d.frame_id = frame_of(g->recipe, run, input, &par);
         exclude_pixels(w, g->arena, g->diag);
-        if (!g->no_hash && ep_raw_recall(path, w->index, memory, &content)) ep_raw_set_content(w, &content);
+        bool known = g->by_time || (!g->no_hash && ep_raw_recall(path, w->index, memory, &content));
+        if (g->by_time) content = ep_raw_by_time(path);
+        if (known) ep_raw_set_content(w, &content);
         ep_raw_close(w);
     }
     ep_str_free(&key);

@@ -449,7 +449,7 @@ ep_status ep_pass_run(struct ep_pass *p, struct ep_err *e)
         s.free_piece = &s.jobs[i];
     }
     s.max_write = 2 * (size_t)nthread;
-    s.cells_total = ep_grid_count(&s.l.grid);
+    s.cells_total = s.l.ncy * s.l.ncx;
     st = begin_images(&s, e);
     if (st) goto out;
 

@@ -116,6 +116,31 @@ static size_t clamp(size_t v, size_t lo, size_t hi)
     return v < lo ? lo : v > hi ? hi : v;
 }
 
+static bool written(const struct ep_pass_node *n)
+{
+    bool any = n->stage->add != NULL;
+    for (size_t o = 0; o < n->decl->nout && !any; o++) any = (n->keep && n->keep[o]) || (n->out && n->out[o]);
+    return any;
+}
+
+/* Sums and results on the whole grid need every cell; a crop those that its pixels lie in. */
+static void needed_cells(const struct ep_pass *p, struct ep_layout *l)
+{
+    size_t y0 = l->grid.ny, x0 = l->grid.nx, y1 = 0, x1 = 0;
+    for (size_t k = 0; k < p->nnode; k++) {
+        const struct ep_regrid *r = &p->node[k].decl->regrid;
+        if (!written(&p->node[k])) continue;
+        bool part = r->on && !p->node[k].stage->add;
+        size_t ry = part ? r->y0 : 0, rx = part ? r->x0 : 0, ey = part ? ry + r->ny * r->fy : l->grid.ny, ex = part ? rx + r->nx * r->fx : l->grid.nx;
+        y0 = ry < y0 ? ry : y0, x0 = rx < x0 ? rx : x0;
+        y1 = ey > y1 ? ey : y1, x1 = ex > x1 ? ex : x1;
+    }
+    if (y1 <= y0 || x1 <= x0) y0 = x0 = 0, y1 = l->grid.ny, x1 = l->grid.nx;
+    l->cy0 = y0 / EP_CELL_NY, l->cx0 = x0 / EP_CELL_NX;
+    l->ncy = clamp((y1 + EP_CELL_NY - 1) / EP_CELL_NY, l->cy0 + 1, l->grid.cy) - l->cy0;
+    l->ncx = clamp((x1 + EP_CELL_NX - 1) / EP_CELL_NX, l->cx0 + 1, l->grid.cx) - l->cx0;
+}
+
 /* Blocks: as wide as the image when that fits, so that contiguous rows are read in one piece; small enough that reading
  * and computing overlap, unless chunks straddle rows of cells: then as large as memory allows, since a straddling chunk
  * is inflated once per block. */
@@ -133,27 +158,27 @@ static void cut_blocks(const struct ep_pass *p, struct ep_layout *l)
     }
     if (per_pixel == 0) per_pixel = 1;
     size_t row = per_pixel * (EP_CELL_NY + 2 * l->margin) * (l->grid.nx + 2 * l->margin);
-    l->block_cx = l->grid.cx;
+    l->block_cx = l->ncx;
     l->block_cy = budget / row;
     if (l->block_cy == 0) {
         l->block_cy = 1;
         size_t cell = per_pixel * (EP_CELL_NY + 2 * l->margin) * (EP_CELL_NX + 2 * l->margin);
-        l->block_cx = clamp(budget / cell, 1, l->grid.cx);
+        l->block_cx = clamp(budget / cell, 1, l->ncx);
     }
-    size_t least = (4 + l->grid.cx - 1) / l->grid.cx; /* rows of cells that keep a few threads busy; fresh memory is dear */
-    size_t overlap = straddle ? l->grid.cy : least > (l->grid.cy + 31) / 32 ? least : (l->grid.cy + 31) / 32;
+    size_t least = (4 + l->ncx - 1) / l->ncx; /* rows of cells that keep a few threads busy; fresh memory is dear */
+    size_t overlap = straddle ? l->ncy : least > (l->ncy + 31) / 32 ? least : (l->ncy + 31) / 32;
     l->block_cy = clamp(l->block_cy, 1, overlap);
-    l->nblock_y = (l->grid.cy + l->block_cy - 1) / l->block_cy;
-    l->nblock_x = (l->grid.cx + l->block_cx - 1) / l->block_cx;
+    l->nblock_y = (l->ncy + l->block_cy - 1) / l->block_cy;
+    l->nblock_x = (l->ncx + l->block_cx - 1) / l->block_cx;
 }
 
 struct ep_block_cells ep_layout_block(const struct ep_layout *l, size_t b)
 {
     struct ep_block_cells c;
-    c.cy0 = b / l->nblock_x * l->block_cy;
-    c.cx0 = b % l->nblock_x * l->block_cx;
-    c.ncy = c.cy0 + l->block_cy > l->grid.cy ? l->grid.cy - c.cy0 : l->block_cy;
-    c.ncx = c.cx0 + l->block_cx > l->grid.cx ? l->grid.cx - c.cx0 : l->block_cx;
+    c.cy0 = l->cy0 + b / l->nblock_x * l->block_cy;
+    c.cx0 = l->cx0 + b % l->nblock_x * l->block_cx;
+    c.ncy = clamp(l->cy0 + l->ncy - c.cy0, 1, l->block_cy);
+    c.ncx = clamp(l->cx0 + l->ncx - c.cx0, 1, l->block_cx);
     c.a.y0 = c.cy0 * EP_CELL_NY;
     c.a.x0 = c.cx0 * EP_CELL_NX;
     size_t y1 = (c.cy0 + c.ncy) * EP_CELL_NY, x1 = (c.cx0 + c.ncx) * EP_CELL_NX;
@@ -205,6 +230,7 @@ ep_status ep_layout_make(struct ep_pass *p, struct ep_layout *l, struct ep_err *
     }
     l->strip = l->margin ? EP_CELL_NY : 1;
     l->pixels = (l->strip + 2 * l->margin) * (EP_CELL_NX + 2 * l->margin);
+    needed_cells(p, l);
     cut_blocks(p, l);
     return node_arrays(p, l, e);
 }

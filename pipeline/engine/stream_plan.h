@@ -44,6 +44,7 @@ struct ep_layout {
     size_t margin;              /* largest of the pass */
     size_t strip;               /* rows evaluated at a time: 1, or a whole cell when a node needs neighbours */
     size_t pixels;              /* most pixels of one evaluation, margin included */
+    size_t cy0, cx0, ncy, ncx;  /* the cells that results are made of: all, unless only parts of the image are written */
     size_t block_cy, block_cx;  /* cells of a block */
     size_t nblock_y, nblock_x;
     struct ep_node_state *node;
