@@ -28,8 +28,9 @@ static const struct ep_param panel_params[] = {
     { .name = "title", .type = EP_P_TEXT, AT(title), .doc = "A title beside the letter." },
     { .name = "labels", .type = EP_P_TEXTS, AT(labels), .max_items = 12, .doc = "What to call each result of show." },
     { .name = "label", .type = EP_P_TEXT, AT(label), .doc = "What the colour bar, or the y axis, shows; the unit is added." },
-    { .name = "range", .type = EP_P_NUMBERS, AT(range), .min_items = 2, .max_items = 2,
-      .doc = "The ends of the colour scale or of the y axis; left out, from the data: of maps all values but half a percent at each end." },
+    { .name = "range", .type = EP_P_WINDOWS, AT(range), .max_items = 12,
+      .doc = "The ends of the y axis, or of the colour scales in turn, as [[0, 3000], [0, 160]]; left out, and for scales that follow, from the data: of "
+             "maps all values but half a percent at each end." },
     { .name = "share", .type = EP_P_WORD, AT(share), .def = "result", .words = share_words,
       .doc = "Which maps share a colour scale: those of one result, all, or those of one row." },
     { .name = "colours", .type = EP_P_TEXTS, AT(colours), .max_items = 12,
@@ -47,6 +48,7 @@ static const struct ep_param panel_params[] = {
     { .name = "windows", .type = EP_P_WINDOWS, AT(windows), .unit = "eV", .max_items = 6, .doc = "Windows to shade behind spectra." },
     { .name = "normalize", .type = EP_P_WINDOW, AT(normalize), .unit = "eV",
       .doc = "The window by whose mean each spectrum is divided; left out, by its largest value in view." },
+    { .name = "bands", .type = EP_P_BOOL, AT(bands), .def = "true", .doc = "Bands of one sigma to either side of spectra and profiles, where it is known." },
     { .name = "stack", .type = EP_P_NUMBER, AT(stack), .unit = "", .def = "0.3", .max = 10,
       .doc = "How far each spectrum is shifted above the one before, in units of what it was divided by." },
     EP_PARAM_END
@@ -83,16 +85,32 @@ static const struct ep_outdoc outputs[] = {
 
 /* ---- declare ------------------------------------------------------------------------------------------------ */
 
-static const struct ep_item *item_named(const struct ep_items *in, const char *label)
+/* The item of a result behind *i that a panel draws (runs NULL: of any run), NULL after the last. */
+static const struct ep_item *next_item(const struct ep_items *in, const char *label, const struct ep_runs_shown *runs, size_t *i)
 {
-    for (size_t i = 0; label && i < in->n; i++)
-        if (in->v[i].d && !strcmp(in->v[i].label, label)) return &in->v[i];
+    while (label && *i < in->n) {
+        const struct ep_item *it = &in->v[(*i)++];
+        if (it->d && !strcmp(it->label, label) && (!runs || ep_figure_shows(runs, it))) return it;
+    }
     return NULL;
+}
+
+/* " (sample ncm003, temperature 400)": of which run a mistake is; nothing for what all runs share. */
+static const char *of_run(struct ep_declare *d, const struct ep_item *it)
+{
+    struct ep_str s = { 0 };
+    for (size_t k = 0; k < it->ncoord; k++)
+        if (!(it->shared >> k & 1)) ep_str_addf(&s, "%s%s %s", s.n ? ", " : " (", it->coord[k].name, it->coord[k].text);
+    if (s.n) ep_str_add(&s, ")");
+    const char *text = ep_arena_strdup(d->arena, s.s ? s.s : "");
+    ep_str_free(&s);
+    return text;
 }
 
 static void need_kind(struct ep_declare *d, const char *key, const char *label, unsigned kinds, const char *what)
 {
-    const struct ep_item *it = item_named(&d->in[0], label);
+    size_t i = 0;
+    const struct ep_item *it = next_item(&d->in[0], label, NULL, &i);
     if (it && !(it->d->kind & kinds)) ep_declare_error(d, "panels", "%s: '%s' is a %s: %s is needed", key, label, ep_kind_name(it->d->kind), what);
 }
 
@@ -102,7 +120,8 @@ static void check_kinds(struct ep_declare *d, const struct ep_panel_par *p)
         { EP_MAP, "a map" }, { EP_SPECTRUM, "a spectrum" }, { EP_PROFILE, "a profile" }, { EP_MAP | EP_TABLE, "a single value or a table" },
     };
     for (size_t k = 0; k < p->show.n; k++) {
-        const struct ep_item *it = item_named(&d->in[0], p->show.v[k]);
+        size_t i = 0;
+        const struct ep_item *it = next_item(&d->in[0], p->show.v[k], NULL, &i);
         need_kind(d, "show", p->show.v[k], needed[p->kind].kinds, needed[p->kind].what);
         if (!it || it->d->kind != EP_MAP) continue;
         if (p->kind == EP_PANEL_VALUES && it->d->nnav > 0)
@@ -116,59 +135,95 @@ static void check_kinds(struct ep_declare *d, const struct ep_panel_par *p)
     for (size_t k = 0; k < p->fronts.n; k++) need_kind(d, "fronts", p->fronts.v[k], EP_TABLE, "the table of a step `front`");
 }
 
-/* Curves over maps of another scan would lie anywhere. */
-static void check_frames(struct ep_declare *d, const struct ep_panel_par *p)
+/* Of the same run, as far as neither is that of several. */
+static bool one_run(const struct ep_item *a, const struct ep_item *b)
 {
-    const struct ep_item *curve = item_named(&d->in[0], p->boundary);
-    for (size_t k = 0; curve && !p->shift && k < p->show.n; k++) {
-        const struct ep_item *map = item_named(&d->in[0], p->show.v[k]);
-        if (map && !ep_desc_same_frame(curve->d, map->d))
-            ep_declare_error(d, "panels", "boundary: '%s' and '%s' are of different scans, so that their positions need not agree: give `shift`, a step `register`, "
-                             "or both inputs the same `frame:` if they do", p->boundary, p->show.v[k]);
+    for (size_t k = 0; k < a->ncoord; k++)
+        if (!((a->shared | b->shared) >> k & 1) && strcmp(a->coord[k].text, b->coord[k].text)) return false;
+    return true;
+}
+
+/* Curves over maps of another scan would lie anywhere. One run of each result is told of, not all. */
+static void check_frames(struct ep_declare *d, const struct ep_panel_par *p, const struct ep_runs_shown *runs)
+{
+    for (size_t k = 0; p->boundary && !p->shift && k < p->show.n; k++) {
+        const struct ep_item *map, *curve, *other = NULL;
+        for (size_t i = 0; !other && (map = next_item(&d->in[0], p->show.v[k], runs, &i));)
+            for (size_t j = 0; !other && (curve = next_item(&d->in[0], p->boundary, runs, &j));)
+                if (one_run(map, curve) && !ep_desc_same_frame(curve->d, map->d)) other = map;
+        if (other)
+            ep_declare_error(d, "panels", "boundary: '%s' and '%s'%s are of different scans, so that their positions need not agree: give `shift`, a step "
+                             "`register`, or both inputs the same `frame:` if they do", p->boundary, p->show.v[k], of_run(d, other));
     }
 }
 
-/* What a line shows must be on its axis: otherwise the chart stays empty, or is divided by something else. */
-static void check_view(struct ep_declare *d, const struct ep_panel_par *p)
+/* What a line shows must be on its axis: otherwise the chart stays empty, or is divided by something else. False after a mistake. */
+static bool in_view(struct ep_declare *d, const struct ep_panel_par *p, const struct ep_item *it)
 {
     bool spectra = p->kind == EP_PANEL_SPECTRA;
     const double *view = spectra ? p->energy : p->distance;
     const char *unit = spectra ? "eV" : "nm";
-    for (size_t k = 0; k < p->show.n; k++) {
-        const struct ep_item *it = item_named(&d->in[0], p->show.v[k]);
-        if (!it || it->d->kind != (spectra ? EP_SPECTRUM : EP_PROFILE)) continue;
-        const struct ep_axis *axis = spectra ? &it->d->energy : &it->d->nav[0];
-        double a = ep_axis_at(axis, 0), b = ep_axis_at(axis, (double)axis->size - 1), lo = fmin(a, b), hi = fmax(a, b);
-        if (!isnan(view[0]) && (view[1] < lo || view[0] > hi)) {
-            ep_declare_error(d, "panels", "%s: '%s' has nothing from %g to %g %s: its axis covers %g to %g %s", spectra ? "energy" : "distance",
-                             p->show.v[k], view[0], view[1], unit, lo, hi, unit);
-            continue;
-        }
-        if (!isnan(view[0])) lo = fmax(lo, view[0]), hi = fmin(hi, view[1]);
-        double step = fabs(b - a) / fmax(1, (double)axis->size - 1);
-        if (spectra && !isnan(p->normalize[0]) && (p->normalize[0] < lo - step || p->normalize[1] > hi + step))
-            ep_declare_error(d, "panels", "normalize: the window %g to %g eV does not lie within what is shown of '%s', %g to %g eV",
-                             p->normalize[0], p->normalize[1], p->show.v[k], lo, hi);
+    if (it->d->kind != (spectra ? EP_SPECTRUM : EP_PROFILE)) return true;
+    const struct ep_axis *axis = spectra ? &it->d->energy : &it->d->nav[0];
+    double a = ep_axis_at(axis, 0), b = ep_axis_at(axis, (double)axis->size - 1), lo = fmin(a, b), hi = fmax(a, b);
+    if (!isnan(view[0]) && (view[1] < lo || view[0] > hi)) {
+        ep_declare_error(d, "panels", "%s: '%s'%s has nothing from %g to %g %s: its axis covers %g to %g %s", spectra ? "energy" : "distance",
+                         it->label, of_run(d, it), view[0], view[1], unit, lo, hi, unit);
+        return false;
     }
+    if (!isnan(view[0])) lo = fmax(lo, view[0]), hi = fmin(hi, view[1]);
+    double step = fabs(b - a) / fmax(1, (double)axis->size - 1);
+    if (!spectra || isnan(p->normalize[0]) || (p->normalize[0] >= lo - step && p->normalize[1] <= hi + step)) return true;
+    ep_declare_error(d, "panels", "normalize: the window %g to %g eV does not lie within what is shown of '%s'%s, %g to %g eV",
+                     p->normalize[0], p->normalize[1], it->label, of_run(d, it), lo, hi);
+    return false;
+}
+
+static void check_views(struct ep_declare *d, const struct ep_panel_par *p, const struct ep_runs_shown *runs)
+{
+    for (size_t k = 0; k < p->show.n; k++) {
+        const struct ep_item *it;
+        for (size_t i = 0; (it = next_item(&d->in[0], p->show.v[k], runs, &i)) && in_view(d, p, it);) continue;
+    }
+}
+
+/* Numbers of different units on one axis, or in one colour, would be told by one of them. */
+static void check_units(struct ep_declare *d, const struct ep_panel_par *p, const struct ep_runs_shown *runs)
+{
+    const struct ep_item *first = NULL, *it;
+    if (p->kind == EP_PANEL_SPECTRA || (p->kind == EP_PANEL_MAPS && p->share != EP_SHARE_ALL)) return;
+    for (size_t k = 0; k < p->show.n; k++)
+        for (size_t i = 0; (it = next_item(&d->in[0], p->show.v[k], runs, &i));) {
+            if (it->d->kind == EP_TABLE) continue;
+            if (!first) first = it;
+            if (!strcmp(first->d->unit, it->d->unit)) continue;
+            ep_declare_error(d, "panels", "show: '%s'%s is in %s and '%s'%s in %s: they can't share a scale: %s", first->label, of_run(d, first),
+                             *first->d->unit ? first->d->unit : "no unit", it->label, of_run(d, it), *it->d->unit ? it->d->unit : "no unit",
+                             p->kind == EP_PANEL_MAPS ? "leave out `share: all`" : "give each a panel");
+            return;
+        }
 }
 
 static void check_panel(struct ep_declare *d, const struct ep_panel_par *p)
 {
     struct ep_runs_shown runs;
     const char *why;
-    if (!ep_figure_runs(&d->in[0], p, d->arena, &runs, &why)) ep_declare_error(d, "panels", "%s", why);
+    bool bound = ep_figure_runs(&d->in[0], p, d->arena, &runs, &why);
+    if (!bound) ep_declare_error(d, "panels", "%s", why);
     for (size_t i = 0; i < p->where.n; i++)
         if (!ep_figure_has_run(&d->in[0], p->where.v[i]))
             ep_declare_warn(d, "panels", "where: no run has '%s': its places in the figure stay empty", p->where.v[i]);
     check_kinds(d, p);
-    if (p->kind == EP_PANEL_MAPS) check_frames(d, p);
-    if (p->kind == EP_PANEL_SPECTRA || p->kind == EP_PANEL_PROFILES) check_view(d, p);
+    if (bound && p->kind == EP_PANEL_MAPS) check_frames(d, p, &runs);
+    if (bound && (p->kind == EP_PANEL_SPECTRA || p->kind == EP_PANEL_PROFILES)) check_views(d, p, &runs);
+    if (bound) check_units(d, p, &runs);
     if (p->fronts.n && p->kind == EP_PANEL_MAPS && !p->boundary)
         ep_declare_error(d, "panels", "fronts: a front over a map is counted from a boundary: name it as `boundary:`");
     if (p->kind == EP_PANEL_VALUES && !runs.along.number)
         ep_declare_error(d, "panels", "along: values are shown against a coordinate that is a number: give it a unit in `coordinates`, and name it in `over`");
     for (size_t k = 0; p->kind == EP_PANEL_VALUES && !p->column && k < p->show.n; k++) {
-        const struct ep_item *it = item_named(&d->in[0], p->show.v[k]);
+        size_t i = 0;
+        const struct ep_item *it = next_item(&d->in[0], p->show.v[k], NULL, &i);
         if (it && it->d->kind == EP_TABLE) ep_declare_error(d, "panels", "column: '%s' is a table: say which of its columns to show", p->show.v[k]);
     }
     for (size_t k = 0; k < p->colours.n; k++) {
@@ -176,8 +231,8 @@ static void check_panel(struct ep_declare *d, const struct ep_panel_par *p)
         for (size_t i = 0; ep_colour_maps[i]; i++) known |= !strcmp(ep_colour_maps[i], p->colours.v[k]);
         if (!known) ep_declare_error(d, "panels", "colours: there is no colour map '%s'; there are viridis, magma, cividis, coolwarm, grey", p->colours.v[k]);
     }
+    if (p->kind != EP_PANEL_MAPS && p->range.n > 1) ep_declare_error(d, "panels", "range: a chart has one y axis: give one pair");
     if (p->height < 5) ep_declare_error(d, "panels", "height: %g mm is too low for a panel: give 5 mm or more", p->height);
-    if (p->range.n == 2 && !(p->range.v[0] < p->range.v[1])) ep_declare_error(d, "panels", "range: the lower end first");
 }
 
 static void declare(struct ep_declare *d)
@@ -219,7 +274,7 @@ static double natural_height(struct ep_panel *q, double width)
 {
     if (isfinite(q->par->height)) return q->par->height * EP_PT_PER_MM;
     if (q->par->kind == EP_PANEL_MAPS) return ep_figure_maps_height(q, width);
-    return fmin(0.75 * width, 60 * EP_PT_PER_MM);
+    return ep_figure_chart_height(q, width);
 }
 
 /* Widths by parts, one height for a row: that of its tallest maps, or of its charts. Returns the height of the page. */
@@ -228,9 +283,11 @@ static double lay_out(struct ep_panel *panel, size_t n, const struct ep_panel_pa
     double y = MARGIN;
     for (size_t first = 0, end; first < n; first = end) {
         end = row_end(p, n, first);
-        double x = MARGIN, height = 0, free_width = width - 2 * MARGIN - BETWEEN * (double)(end - first - 1);
+        double x = MARGIN, height = 0, head = 0, free_width = width - 2 * MARGIN - BETWEEN * (double)(end - first - 1);
+        for (size_t i = first; i < end; i++) head = fmax(head, ep_figure_heading(&panel[i], free_width * p[i].span).height);
         for (size_t i = first; i < end; i++) {
             double w = free_width * p[i].span;
+            panel[i].head = head;
             panel[i].box = (struct ep_box){x, y, w, 0};
             height = fmax(height, natural_height(&panel[i], w));
             x += w + BETWEEN;
@@ -317,7 +374,7 @@ const struct ep_stage ep_stage_figure = {
               "numbers that the tables hold. A run whose result is missing leaves an empty place with its name. One description is drawn to PDF, SVG and PNG: text stays "
               "text, and the same results give the same bytes. Beside the figure stand the numbers of each panel (CSV) and a paragraph for the Methods section. "
               "Who wants to edit a drawing should move it elsewhere: a changed file is out of date, and never replaced.",
-    .version = 1,
+    .version = 2,
     .params = params, .params_size = sizeof(struct ep_figure_par),
     .ports = ports, .nports = sizeof ports / sizeof *ports,
     .outputs = outputs, .noutputs = sizeof outputs / sizeof *outputs,

@@ -5,6 +5,8 @@
 #include <string.h>
 #include "stages/figure_plan.h"
 
+#define SPECTRUM 0.75      /* width of a spectrum's line, of that of others: it must leave its band to be seen */
+
 /* One line or row of points. */
 struct series {
     size_t show, row;
@@ -15,8 +17,9 @@ struct series {
     struct ep_colour colour;
     const char *name;
     size_t mark;
+    double dash[2];
 };
-struct chart_work { size_t n; struct series *v; const char *x_name, *x_unit, *y_unit; double x[2], y[2]; };
+struct chart_work { size_t n; struct series *v; const char *x_name, *x_unit, *y_unit; double x[2], y[2]; bool named, key_below; };   /* named: each line at its end */
 
 /* ---- values ------------------------------------------------------------------------------------------------- */
 
@@ -158,6 +161,7 @@ static struct ep_colour with_alpha(struct ep_colour c, double a)
 /* Lines along a coordinate take the colours of a map in its order, dark to bright but not to what white swallows. */
 static void set_looks(struct ep_panel *p, struct chart_work *w)
 {
+    static const double dashes[][2] = {{0, 0}, {3.5, 1.2}, {0, 2}, {1.5, 1}};      /* lines of one colour: of other samples, of other results */
     size_t ncol = p->runs.along.n;
     bool ordered = p->par->kind != EP_PANEL_VALUES && ncol > 1;
     for (size_t i = 0; i < w->n; i++) {
@@ -166,6 +170,7 @@ static void set_looks(struct ep_panel *p, struct chart_work *w)
         size_t group = s->show * p->runs.nrows + s->row;
         s->colour = ordered ? ep_colour_at(EP_VIRIDIS, 0.86 * (double)(i % ncol) / (double)(ncol - 1)) : ep_colour_series(group);
         s->mark = group;
+        if (ordered) memcpy(s->dash, dashes[group % (sizeof dashes / sizeof *dashes)], sizeof s->dash);
         s->name = row;
         if (p->par->kind != EP_PANEL_VALUES && s->along)
             s->name = ep_arena_printf(&p->page->arena, "%s%s%s", row, *row && ncol > 1 ? ", " : "", ncol > 1 || !*row ? ep_figure_value(p, s->along) : "");
@@ -198,7 +203,7 @@ static void set_ranges(const struct ep_panel *p, struct chart_work *w)
     for (size_t i = 0; i < w->n; i++)
         for (size_t k = 0; k < w->v[i].n; k++) {
             const struct series *s = &w->v[i];
-            double bar = p->par->kind != EP_PANEL_SPECTRA && isfinite(s->sigma[k]) ? s->sigma[k] : 0, up = shift_of(p, drawn_before(w, i));
+            double bar = (p->par->bands || p->par->kind == EP_PANEL_VALUES) && isfinite(s->sigma[k]) ? s->sigma[k] : 0, up = shift_of(p, drawn_before(w, i));
             widen(w->x, s->x[k]);
             widen(w->y, s->y[k] + up + bar);
             widen(w->y, s->y[k] + up - bar);
@@ -210,77 +215,160 @@ static void set_ranges(const struct ep_panel *p, struct chart_work *w)
     if (!(dy > 0)) dy = fabs(w->y[0]) + 1, w->y[0] -= dy / 2, w->y[1] += dy / 2;
     if (p->par->kind == EP_PANEL_VALUES) w->x[0] -= 0.05 * dx, w->x[1] += 0.05 * dx;
     w->y[0] -= 0.06 * dy, w->y[1] += 0.08 * dy;
-    if (p->par->range.n == 2) w->y[0] = p->par->range.v[0], w->y[1] = p->par->range.v[1];
+    if (p->par->range.n) w->y[0] = p->par->range.w[0][0], w->y[1] = p->par->range.w[0][1];
 }
 
 /* ---- names of lines ----------------------------------------------------------------------------------------- */
 
-/* Points of all lines and error bars within a box. */
+/* How much of lines, error bars and fronts is drawn within a box: points along them. */
 static size_t crowd(const struct ep_chart *c, const struct chart_work *w, struct ep_box b)
 {
+    enum { PARTS = 8 };
     size_t n = 0;
-    for (size_t i = 0; i < w->n; i++)
-        for (size_t k = 0; k < w->v[i].n; k++) {
-            double x = ep_at(&c->x, w->v[i].x[k]), y = ep_at(&c->y, w->v[i].y[k]);
-            n += x > b.x && x < b.x + b.w && y > b.y && y < b.y + b.h;
-        }
+    for (size_t i = 0; i < w->n; i++) {
+        const struct series *s = &w->v[i];
+        double front = ep_at(&c->x, s->front);
+        n += front > b.x && front < b.x + b.w;
+        for (size_t k = 0; k < s->n; k++)
+            for (int part = 0; part < (k + 1 < s->n ? PARTS : 1); part++) {
+                double t = (double)part / PARTS, u = s->x[k], v = s->y[k];
+                if (part) u += t * (s->x[k + 1] - u), v += t * (s->y[k + 1] - v);
+                double x = ep_at(&c->x, u), y = ep_at(&c->y, v);
+                n += x > b.x && x < b.x + b.w && y > b.y && y < b.y + b.h;
+            }
+    }
     return n;
 }
 
-/* In the corner where least is drawn. */
-static void draw_key(struct ep_panel *p, struct ep_chart *c, const struct chart_work *w)
+/* ---- the key: in the corner where nothing is drawn, else below the chart ---- */
+
+#define KEY_LINE 1.15      /* font sizes */
+#define KEY_DASH 1.8       /* font sizes: room of line and mark before the name */
+
+/* Series that have a line in the key. */
+static bool keyed(const struct chart_work *w, size_t i)
 {
-    double font = p->style.font, widest = 0, line = 1.15 * font;
+    return w->v[i].s && *w->v[i].name;
+}
+
+static size_t key_count(const struct ep_panel *p, const struct chart_work *w)
+{
     size_t n = 0;
-    for (size_t i = 0; i < w->n; i++) {
-        if (!w->v[i].s || !*w->v[i].name) continue;
-        widest = fmax(widest, ep_text_width(p->page, w->v[i].name, font, false));
-        n++;
-    }
-    if (n < 1 || (n == 1 && p->par->kind == EP_PANEL_VALUES && w->n == 1)) return;
-    struct ep_box b = {0, 0, widest + 2 * font, line * (double)n + 0.4 * font}, best = b;
-    size_t least = SIZE_MAX;
+    for (size_t i = 0; i < w->n; i++) n += keyed(w, i);
+    return w->named || (n == 1 && p->par->kind == EP_PANEL_VALUES && w->n == 1) ? 0 : n;
+}
+
+static double widest_name(struct ep_panel *p, const struct chart_work *w)
+{
+    double widest = 0;
+    for (size_t i = 0; i < w->n; i++)
+        if (keyed(w, i)) widest = fmax(widest, ep_text_width(p->page, w->v[i].name, p->style.font, false));
+    return widest;
+}
+
+/* Width of a line of the key, at most `most`. */
+static double key_width(struct ep_panel *p, const struct chart_work *w, double most)
+{
+    return fmin(most, widest_name(p, w) + (KEY_DASH + 0.4) * p->style.font);
+}
+
+/* Lines of the key below a panel of a width. */
+static size_t key_lines(struct ep_panel *p, const struct chart_work *w, double width)
+{
+    size_t columns = (size_t)fmax(1, floor(width / (key_width(p, w, width) + p->style.font)));
+    return (key_count(p, w) + columns - 1) / columns;
+}
+
+static void draw_key_line(struct ep_panel *p, struct ep_chart *c, const struct series *s, double x, double y, double width)
+{
+    double font = p->style.font, middle = y + 0.55 * KEY_LINE * font;
+    const struct ep_point dash[2] = {{x + 0.2 * font, middle}, {x + 1.4 * font, middle}};
+    struct ep_shape *line = ep_page_line(p->page, ep_chart_name(c, "key line"), 2, dash, p->style.line, s->colour);
+    memcpy(line->dash, s->dash, sizeof line->dash);
+    if (p->par->kind == EP_PANEL_VALUES) ep_chart_symbol(c, "key mark", (struct ep_point){x + 0.8 * font, middle}, s->mark, s->colour);
+    const char *name = ep_text_fit(p->page, s->name, font, false, width - KEY_DASH * font);
+    ep_page_text(p->page, ep_chart_name(c, "key"), x + KEY_DASH * font, middle + 0.36 * font, name, font, EP_START);
+}
+
+/* The corner where least is drawn, and how much that is. */
+static struct ep_box best_corner(struct ep_panel *p, const struct ep_chart *c, const struct chart_work *w, size_t *least)
+{
+    double font = p->style.font;
+    struct ep_box b = {0, 0, key_width(p, w, c->box.w), KEY_LINE * font * (double)key_count(p, w) + 0.4 * font}, best = b;
+    *least = SIZE_MAX;
     for (int corner = 0; corner < 4; corner++) {
         b.x = corner % 2 ? c->box.x + 0.3 * font : c->box.x + c->box.w - b.w - 0.3 * font;
         b.y = corner < 2 ? c->box.y + 0.2 * font : c->box.y + c->box.h - b.h - 0.2 * font;
-        size_t here = crowd(c, w, b);
-        if (here < least) least = here, best = b;
+        size_t here = b.w < 0.75 * c->box.w && b.h < 0.75 * c->box.h ? crowd(c, w, b) : SIZE_MAX;
+        if (here < *least) *least = here, best = b;
     }
-    double y = best.y + 0.2 * font;
-    for (size_t i = 0; i < w->n; i++) {
-        const struct series *s = &w->v[i];
-        if (!s->s || !*s->name) continue;
-        const struct ep_point dash[2] = {{best.x + 0.2 * font, y + 0.55 * line}, {best.x + 1.4 * font, y + 0.55 * line}};
-        ep_page_line(p->page, ep_chart_name(c, "key line"), 2, dash, p->style.line, s->colour);
-        if (p->par->kind == EP_PANEL_VALUES) ep_chart_symbol(c, "key mark", (struct ep_point){best.x + 0.8 * font, y + 0.55 * line}, s->mark, s->colour);
-        ep_page_text(p->page, ep_chart_name(c, "key"), best.x + 1.8 * font, y + 0.55 * line + 0.36 * font, s->name, font, EP_START);
-        y += line;
+    return best;
+}
+
+static void draw_key(struct ep_panel *p, struct ep_chart *c, const struct chart_work *w)
+{
+    double font = p->style.font, step = KEY_LINE * font;
+    size_t n = key_count(p, w), least, columns = 1;
+    if (!n) return;
+    struct ep_box b = best_corner(p, c, w, &least);
+    if (w->key_below) {
+        columns = (size_t)fmax(1, floor(p->box.w / (b.w + font)));
+        b.y = p->box.y + p->box.h - step * (double)key_lines(p, w, p->box.w);
+        b.x = p->box.x + fmax(0, (p->box.w - (b.w + font) * (double)(n < columns ? n : columns) + font) / 2);
+    } else b.y += 0.2 * font;
+    for (size_t i = 0, k = 0; i < w->n; i++) {
+        if (!keyed(w, i)) continue;
+        draw_key_line(p, c, &w->v[i], b.x + (b.w + font) * (double)(k % columns), b.y + step * (double)(k / columns), b.w);
+        k++;
     }
 }
 
-/* Room that the names of stacked spectra need at the right of the frame. */
+/* ---- names of stacked spectra ---- */
+
+#define NAMES 0.3          /* the most of a panel's width that they take; longer ones are in a key */
+
+/* Room that they need at the right of the frame. */
 static double names_room(struct ep_panel *p, const struct chart_work *w)
 {
-    double widest = 0;
-    for (size_t i = 0; p->par->kind == EP_PANEL_SPECTRA && i < w->n; i++)
-        if (w->v[i].s && *w->v[i].name) widest = fmax(widest, ep_text_width(p->page, w->v[i].name, p->style.font, false));
-    return widest > 0 ? widest + 0.5 * p->style.font : 0;
+    return w->named ? widest_name(p, w) + 0.5 * p->style.font : 0;
 }
 
-/* Stacked spectra: each its name where it ends; names that would touch give way upwards. */
+/* Dark enough to be read on white (a contrast of 4.5), of the same hue. */
+static struct ep_colour of_text(struct ep_colour c)
+{
+    const double gamma = 2.2, most = 0.18;
+    double light = 0.2126 * pow(c.r, gamma) + 0.7152 * pow(c.g, gamma) + 0.0722 * pow(c.b, gamma), f = light > most ? pow(most / light, 1 / gamma) : 1;
+    return (struct ep_colour){f * c.r, f * c.g, f * c.b, c.a};
+}
+
+/* Where the name of series i stands by itself: at the end of its line; NaN without one. */
+static double end_of(const struct ep_panel *p, const struct ep_chart *c, const struct chart_work *w, size_t i)
+{
+    const struct series *s = &w->v[i];
+    size_t k = s->n;
+    while (k > 0 && !isfinite(s->y[k - 1])) k--;
+    return k && keyed(w, i) ? ep_at(&c->y, s->y[k - 1] + shift_of(p, drawn_before(w, i))) + 0.36 * p->style.font : (double)NAN;
+}
+
+/* Each its name where it ends; names that would touch give way upwards, and all of them downwards where the chart ends. Of more than
+ * find room, every second, third, ... is told. */
 static void draw_names(struct ep_panel *p, struct ep_chart *c, const struct chart_work *w)
 {
-    double font = p->style.font, last = INFINITY;
+    double font = p->style.font, step = 1.05 * font, last = INFINITY, top = c->box.y + 0.75 * font;
+    double *y = EP_ARENA_ARRAY(&p->page->arena, double, w->n + 1);
+    size_t named = 0, room = (size_t)fmax(1, floor((c->box.h - 0.75 * font) / step) + 1), told = 0;
+    for (size_t i = 0; i < w->n; i++) y[i] = end_of(p, c, w, i), named += !isnan(y[i]);
+    size_t every = (named + room - 1) / room;
     for (size_t i = 0; i < w->n; i++) {
-        const struct series *s = &w->v[i];
-        if (!s->s || s->n == 0 || !*s->name) continue;
-        size_t k = s->n - 1;
-        while (k > 0 && !isfinite(s->y[k])) k--;
-        if (!isfinite(s->y[k])) continue;
-        double y = fmin(ep_at(&c->y, s->y[k] + shift_of(p, drawn_before(w, i))) + 0.36 * font, last - 1.05 * font);
-        y = fmax(fmin(y, c->box.y + c->box.h), c->box.y + 0.75 * font);
-        ep_page_text(p->page, ep_chart_name(c, "name"), c->box.x + c->box.w + 0.4 * font, y, s->name, font, EP_START)->colour = s->colour;
-        last = y;
+        if (isnan(y[i]) || told++ % every) y[i] = (double)NAN;
+        else last = y[i] = fmin(fmin(y[i], c->box.y + c->box.h), last - step);
+    }
+    for (size_t i = w->n; i-- > 0;)
+        if (!isnan(y[i])) y[i] = fmax(y[i], top), top = y[i] + step;
+    for (size_t i = 0; i < w->n; i++) {
+        if (isnan(y[i])) continue;
+        struct ep_shape *name = ep_page_text(p->page, ep_chart_name(c, "name"), c->box.x + c->box.w + 0.4 * font, y[i], w->v[i].name, font, EP_START);
+        name->colour = of_text(w->v[i].colour);
     }
 }
 
@@ -289,16 +377,18 @@ static void draw_names(struct ep_panel *p, struct ep_chart *c, const struct char
 static void draw_series(struct ep_panel *p, struct ep_chart *c, const struct chart_work *w, size_t i)
 {
     const struct series *s = &w->v[i];
-    const char *what = ep_arena_printf(&p->page->arena, "line %zu", i);
+    const char *what = ep_arena_printf(&p->page->arena, "line %zu", i), *band = ep_arena_printf(&p->page->arena, "band %zu", i);
     double up = shift_of(p, drawn_before(w, i));
+    memcpy(c->dash, s->dash, sizeof c->dash);
     if (p->par->kind == EP_PANEL_SPECTRA) {
         double *y = EP_ARENA_ARRAY(&p->page->arena, double, s->n + 1);
         for (size_t k = 0; k < s->n; k++) y[k] = s->y[k] + up;
-        ep_chart_line(c, what, s->n, s->x, y, s->colour, p->style.line);
+        if (p->par->bands) ep_chart_band(c, band, s->n, s->x, y, s->sigma, with_alpha(s->colour, 0.3));
+        ep_chart_line(c, what, s->n, s->x, y, s->colour, SPECTRUM * p->style.line);
         return;
     }
     if (p->par->kind == EP_PANEL_PROFILES) {
-        ep_chart_band(c, ep_arena_printf(&p->page->arena, "band %zu", i), s->n, s->x, s->y, s->sigma, with_alpha(s->colour, 0.25));
+        if (p->par->bands) ep_chart_band(c, band, s->n, s->x, s->y, s->sigma, with_alpha(s->colour, 0.25));
         ep_chart_line(c, what, s->n, s->x, s->y, s->colour, p->style.line);
         ep_chart_mark(c, ep_arena_printf(&p->page->arena, "front %zu", i), s->front, s->colour);
         return;
@@ -321,15 +411,28 @@ static const char *y_label(struct ep_panel *p, const struct ep_chart *c, const s
 
 static void place(struct ep_panel *p, struct ep_chart *c, const struct chart_work *w)
 {
-    double font = p->style.font, head = ep_figure_head(p), below = ep_chart_below(&p->style);
+    double font = p->style.font, below = ep_chart_below(&p->style);
+    if (w->key_below) below += KEY_LINE * font * ((double)key_lines(p, w, p->box.w) + 0.2);
     c->x.lo = w->x[0], c->x.hi = w->x[1], c->y.lo = w->y[0], c->y.hi = w->y[1];
     c->power_x = ep_tick_power(w->x[0], w->x[1]);
     c->power_y = ep_tick_power(w->y[0], w->y[1]);
     c->no_y_numbers = p->par->kind == EP_PANEL_SPECTRA;
-    c->box = (struct ep_box){p->box.x, p->box.y + head, p->box.w, p->box.h - head - below};
-    double left = ep_chart_left(c, c->y.lo, c->y.hi);
+    c->box = (struct ep_box){p->box.x, p->box.y + p->head, p->box.w, fmax(font, p->box.h - p->head - below)};
+    double left = ep_chart_left(c, c->y.lo, c->y.hi, y_label(p, c, w));
     c->box.x += left;
-    c->box.w -= left + fmax(0.9 * font, names_room(p, w));
+    c->box.w = fmax(font, c->box.w - left - fmax(0.9 * font, names_room(p, w)));
+    c->x.from = c->box.x, c->x.to = c->box.x + c->box.w, c->y.from = c->box.y + c->box.h, c->y.to = c->box.y;
+}
+
+/* The key goes below the chart where every corner has something drawn. */
+static void place_with_key(struct ep_panel *p, struct ep_chart *c, struct chart_work *w)
+{
+    size_t least;
+    place(p, c, w);
+    if (!key_count(p, w)) return;
+    best_corner(p, c, w, &least);
+    w->key_below = least > 0;
+    if (w->key_below) place(p, c, w);
 }
 
 static void write_data(struct ep_panel *p, const struct chart_work *w)
@@ -351,17 +454,40 @@ static void write_data(struct ep_panel *p, const struct chart_work *w)
         }
 }
 
+static void prepare(struct ep_panel *p, struct chart_work *w, double width)
+{
+    *w = (struct chart_work){.y_unit = ""};
+    if (p->par->kind == EP_PANEL_VALUES) fill_values(p, w);
+    else fill_lines(p, w);
+    set_looks(p, w);
+    set_ranges(p, w);
+    w->named = p->par->kind == EP_PANEL_SPECTRA && widest_name(p, w) <= NAMES * width;
+}
+
+/* Three quarters of the width, and more where names of lines need it. */
+double ep_figure_chart_height(struct ep_panel *p, double width)
+{
+    struct chart_work w;
+    struct ep_chart c = {.page = p->page, .style = p->style, .name = p->letter};
+    size_t named = 0;
+    double most = 60 * EP_PT_PER_MM, h = fmin(0.75 * width, most), font = p->style.font;
+    prepare(p, &w, width);
+    for (size_t i = 0; i < w.n; i++) named += keyed(&w, i);
+    if (w.named) return fmax(h, fmin(2 * most, p->head + ep_chart_below(&p->style) + 1.05 * font * (double)named));
+    const struct ep_box box = p->box;
+    p->box = (struct ep_box){0, 0, width, h};
+    place_with_key(p, &c, &w);
+    p->box = box;
+    return h + (w.key_below ? KEY_LINE * font * ((double)key_lines(p, &w, width) + 0.2) : 0);
+}
+
 void ep_figure_chart(struct ep_panel *p)
 {
-    struct chart_work w = {.y_unit = ""};
+    struct chart_work w;
     struct ep_chart c = {.page = p->page, .style = p->style, .name = p->letter};
-    if (p->par->kind == EP_PANEL_VALUES) fill_values(p, &w);
-    else fill_lines(p, &w);
-    set_looks(p, &w);
-    set_ranges(p, &w);
-    place(p, &c, &w);
-    ep_figure_heading(p);
-    c.x.from = c.box.x, c.x.to = c.box.x + c.box.w, c.y.from = c.box.y + c.box.h, c.y.to = c.box.y;
+    prepare(p, &w, p->box.w);
+    place_with_key(p, &c, &w);
+    ep_figure_draw_heading(p);
     for (size_t i = 0; i < p->par->windows.n; i++)
         ep_chart_window(&c, ep_arena_printf(&p->page->arena, "window %zu", i), p->par->windows.w[i][0], p->par->windows.w[i][1],
                         with_alpha(ep_colour_series(i), 0.16));
@@ -376,7 +502,7 @@ void ep_figure_chart(struct ep_panel *p)
     char x[160];
     ep_label_text(w.x_name, w.x_unit, c.power_x, x, sizeof x);
     ep_chart_axes(&c, x, y_label(p, &c, &w));
-    if (p->par->kind == EP_PANEL_SPECTRA) draw_names(p, &c, &w);
+    if (w.named) draw_names(p, &c, &w);
     else draw_key(p, &c, &w);
     bool any = false;
     for (size_t i = 0; i < w.n; i++) any |= w.v[i].s != NULL;

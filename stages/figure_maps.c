@@ -20,6 +20,9 @@ struct montage {
     double *aspect;            /* [nrow]: height over width */
     const char **name;         /* [nrow] */
     double left, right, head, width;   /* room; width of a tile */
+    size_t per, nband;         /* columns side by side; how often the montage is folded */
+    double pitch;              /* from one band to the next */
+    bool one_label;            /* for all colour bars */
     bool headed;
 };
 
@@ -72,7 +75,7 @@ static int by_number(const void *a, const void *b)
 }
 
 /* All but half a percent at each end: one hot pixel must not take the colours from all others. The bar tells what lies beyond. */
-static void set_scale(struct montage *m, struct group *g, const struct ep_panel_par *p)
+static void set_scale(struct montage *m, struct group *g, const double *range)
 {
     size_t n = 0, most = 0;
     for (size_t i = g->first * m->ncol; i < g->end * m->ncol; i++)
@@ -88,7 +91,7 @@ static void set_scale(struct montage *m, struct group *g, const struct ep_panel_
     qsort(v, n, sizeof *v, by_number);
     g->scale.lo = n ? v[(size_t)(0.005 * (double)(n - 1))] : 0;
     g->scale.hi = n ? v[n - 1 - (size_t)(0.005 * (double)(n - 1))] : 1;
-    if (p->range.n == 2) g->scale.lo = p->range.v[0], g->scale.hi = p->range.v[1];
+    if (range) g->scale.lo = range[0], g->scale.hi = range[1];
     if (!(g->scale.hi > g->scale.lo)) g->scale.hi = g->scale.lo + (g->scale.lo != 0 ? fabs(g->scale.lo) : 1);
     double more = 1e-3 * (g->scale.hi - g->scale.lo);
     g->below = n && v[0] < g->scale.lo - more;
@@ -114,22 +117,76 @@ static void find_groups(struct ep_panel *p, struct montage *m)
     }
     for (size_t k = 0; k < m->ngroup; k++) {
         const struct ep_texts *c = &p->par->colours;
-        set_scale(m, &m->group[k], p->par);
+        set_scale(m, &m->group[k], k < p->par->range.n ? p->par->range.w[k] : NULL);
         m->group[k].scale.colours = c->n ? colours_named(c->v[k % c->n]) : EP_VIRIDIS;
     }
 }
 
 /* ---- places ------------------------------------------------------------------------------------------------- */
 
+#define NAMES 0.24         /* the most of the width that names of rows take */
+
+/* Rows one above the other, from row `first` to `end`, at a width of a tile. */
+static double rows_height(const struct montage *m, size_t first, size_t end, double width)
+{
+    double h = GAP * (double)(end - first - 1);
+    for (size_t r = first; r < end; r++) h += width * m->aspect[r];
+    return h;
+}
+
+static const char *bar_label(const struct ep_panel *p, const struct group *g, char *text, size_t size)
+{
+    ep_label_text(p->par->label ? p->par->label : "", g->unit, ep_tick_power(g->scale.lo, g->scale.hi), text, size);
+    return text;
+}
+
+static const char *column_name(struct ep_panel *p, const struct montage *m, size_t c)
+{
+    const struct tile *t = &m->tile[c];
+    return t->along ? ep_figure_value(p, t->along) : ep_figure_result(p, t->show);
+}
+
+/* Whether the names of columns, and the words beside colour bars, find room at a width of a tile. */
+static bool wide_enough(struct ep_panel *p, const struct montage *m, double width, bool bars)
+{
+    double font = p->style.font, need = 2.5 * font;
+    char text[160];
+    for (size_t c = 0; m->headed && c < m->ncol; c++) need = fmax(need, ep_text_width(p->page, column_name(p, m, c), font, false) + 0.5 * font);
+    for (size_t k = 0; bars && k < m->ngroup; k++)
+        if (EP_LEAST_TEXT * ep_text_width(p->page, bar_label(p, &m->group[k], text, sizeof text), font, false) >
+            rows_height(m, m->group[k].first, m->group[k].end, width))
+            return false;
+    return width >= need;
+}
+
+static double tile_width(double room, size_t columns)
+{
+    return (room - GAP * (double)(columns - 1)) / (double)columns;
+}
+
+/* As many columns side by side as are wide enough; the others stand below, under names of their own. */
+static void fold(struct ep_panel *p, struct montage *m, double room)
+{
+    m->per = 0;
+    for (int bars = 1; bars >= 0 && !m->per; bars--)
+        for (size_t n = m->ncol; n > 0 && !m->per; n--)
+            if (wide_enough(p, m, tile_width(room, n), bars)) m->per = n;
+    if (!m->per) m->per = 1;
+    m->nband = (m->ncol + m->per - 1) / m->per;
+    m->per = (m->ncol + m->nband - 1) / m->nband;
+    m->width = fmax(1, tile_width(room, m->per));
+}
+
 static void measure(struct ep_panel *p, struct montage *m, double width)
 {
     double font = p->style.font, widest = 0;
     for (size_t r = 0; r < m->nrow; r++) widest = fmax(widest, ep_text_width(p->page, m->name[r], font, false));
-    m->left = widest > 0 ? widest + 0.6 * font : 0;
+    m->left = widest > 0 ? fmin(widest, NAMES * width) + 0.6 * font : 0;
     for (size_t k = 0; k < m->ngroup; k++)
         m->right = fmax(m->right, 0.6 * font + BAR * font + ep_colour_bar_room(p->page, &p->style, &m->group[k].scale));
-    m->head = ep_figure_head(p) + (m->headed || ep_figure_head(p) == 0 ? 1.4 * font : 0);
-    m->width = (width - m->left - m->right - GAP * (double)(m->ncol - 1)) / (double)m->ncol;
+    m->head = p->head + (m->headed || p->head == 0 ? 1.4 * font : 0);
+    fold(p, m, width - m->left - m->right);
+    m->pitch = rows_height(m, 0, m->nrow, m->width) + (m->headed ? 1.8 * font : 2 * GAP);
 }
 
 static void prepare(struct ep_panel *p, struct montage *m, double width)
@@ -144,27 +201,22 @@ double ep_figure_maps_height(struct ep_panel *p, double width)
 {
     struct montage m;
     prepare(p, &m, width);
-    double h = m.head + GAP * (double)(m.nrow - 1);
-    for (size_t r = 0; r < m.nrow; r++) h += m.width * m.aspect[r];
-    return h + 0.6 * p->style.font;      /* half a number of a colour bar */
+    return m.head + m.pitch * (double)(m.nband - 1) + rows_height(&m, 0, m.nrow, m.width) + 0.6 * p->style.font;   /* half a number of a colour bar */
 }
 
 /* Each map in the middle of its place, in its own proportions. */
 static void place(struct ep_panel *p, struct montage *m)
 {
-    double y = p->box.y + m->head;
-    for (size_t r = 0; r < m->nrow; r++) {
-        double h = m->width * m->aspect[r];
+    for (size_t r = 0; r < m->nrow; r++)
         for (size_t c = 0; c < m->ncol; c++) {
             struct tile *t = &m->tile[r * m->ncol + c];
-            t->box = (struct ep_box){p->box.x + m->left + (m->width + GAP) * (double)c, y, m->width, h};
+            double h = m->width * m->aspect[r], y = p->box.y + m->head + m->pitch * (double)(c / m->per) + rows_height(m, 0, r + 1, m->width) - h;
+            t->box = (struct ep_box){p->box.x + m->left + (m->width + GAP) * (double)(c % m->per), y, m->width, h};
             if (!t->item) continue;
             double own = (double)t->map.ny * fabs(t->map.hy) / ((double)t->map.nx * fabs(t->map.hx));
             t->box.y += (h - m->width * own) / 2;
             t->box.h = m->width * own;
         }
-        y += h + GAP;
-    }
 }
 
 /* ---- over the maps ------------------------------------------------------------------------------------------ */
@@ -213,20 +265,23 @@ static void draw_overlays(struct ep_panel *p, const struct montage *m, const str
     if (front) draw_curve(p, t, curve->whole, ep_figure_number(front->whole, "position", NULL), tile_name(p, m, t, "front"), yellow);
 }
 
-/* Which dots mean what, at the right of the first line. */
-static void draw_key(struct ep_panel *p, double right)
+double ep_figure_overlay_key(struct ep_panel *p, double x, double y, bool draw)
 {
     static const char *const words[] = {"front", "boundary"};
-    double font = p->style.font, y = p->box.y + 0.55 * font;
+    double font = p->style.font, right = x;
+    y += 0.55 * font;
     for (int i = p->par->fronts.n ? 0 : 1; i < 2; i++) {
         double w = ep_text_width(p->page, words[i], font, false);
-        ep_page_text(p->page, ep_figure_name(p, "key"), right - w, y + 0.36 * font, words[i], font, EP_START);
         struct ep_box swatch = {right - w - 2.9 * font, y - 0.45 * font, 2.5 * font, 0.9 * font};
         const struct ep_point line[2] = {{swatch.x + 2, y}, {swatch.x + swatch.w - 2, y}};
-        ep_page_rect(p->page, "swatch", swatch, ep_colour_at(EP_VIRIDIS, 0.15));
-        dotted(p, ep_figure_name(p, "key line"), 2, line, swatch, i == 0 ? yellow : white);
+        if (draw) {
+            ep_page_text(p->page, ep_figure_name(p, "key"), right - w, y + 0.36 * font, words[i], font, EP_START);
+            ep_page_rect(p->page, "swatch", swatch, ep_colour_at(EP_VIRIDIS, 0.15));
+            dotted(p, ep_figure_name(p, "key line"), 2, line, swatch, i == 0 ? yellow : white);
+        }
         right = swatch.x - 0.8 * font;
     }
+    return x - right;
 }
 
 /* ---- the panel ---------------------------------------------------------------------------------------------- */
@@ -248,44 +303,67 @@ static void write_data(struct ep_panel *p, const struct tile *t)
     }
 }
 
-static void draw_bars(struct ep_panel *p, const struct montage *m)
+/* In each band, for each scale. */
+static void draw_bar(struct ep_panel *p, const struct montage *m, size_t k, size_t band)
 {
-    double font = p->style.font, x = p->box.x + p->box.w - m->right + 0.6 * font;
+    const struct group *g = &m->group[k];
+    double font = p->style.font, x = p->box.x + p->box.w - m->right + 0.6 * font, tip = 0.8 * BAR * font;
+    double top = p->box.y + m->head + m->pitch * (double)band + (g->first ? rows_height(m, 0, g->first, m->width) + GAP : 0);
+    double high = rows_height(m, g->first, g->end, m->width);
+    struct ep_box bar = {x, top + (g->above ? tip : 0), BAR * font, high - (g->above ? tip : 0) - (g->below ? tip : 0)};
+    char text[160];
+    const char *label = p->par->label ? p->par->label : "";
+    if (EP_LEAST_TEXT * ep_text_width(p->page, bar_label(p, g, text, sizeof text), font, false) > high) label = "";
+    if (m->one_label) label = NULL;
+    const char *name = ep_arena_printf(&p->page->arena, band ? "%s/bar %zu,%zu" : "%s/bar %zu", p->letter, k, band);
+    ep_draw_colour_bar(p->page, name, &p->style, &g->scale, bar, label, g->unit, p->box.x + p->box.w - 0.25 * font, g->below, g->above);
+}
+
+/* One label for all scales of a band, where they are of one unit and too short for their own. */
+static void draw_label(struct ep_panel *p, const struct montage *m, size_t band)
+{
+    char text[160];
+    double font = p->style.font, high = rows_height(m, 0, m->nrow, m->width);
+    bar_label(p, &m->group[0], text, sizeof text);
+    struct ep_shape *s = ep_page_text(p->page, ep_figure_name(p, "bars"), p->box.x + p->box.w - 0.25 * font,
+                                      p->box.y + m->head + m->pitch * (double)band + high / 2, text, font, EP_MIDDLE);
+    s->upright = true;
+    s->size = font * fmax(EP_LEAST_TEXT, fmin(1, high / ep_text_width(p->page, text, font, false)));
+}
+
+static bool needs_one_label(struct ep_panel *p, const struct montage *m)
+{
+    bool alike = m->ngroup > 1, tight = false;
+    char first[160], text[160];
     for (size_t k = 0; k < m->ngroup; k++) {
-        const struct group *g = &m->group[k];
-        double top = m->tile[g->first * m->ncol].box.y, end = 0, tip = 0.8 * BAR * font;
-        for (size_t r = g->first; r < g->end; r++)
-            for (size_t c = 0; c < m->ncol; c++) {
-                const struct ep_box b = m->tile[r * m->ncol + c].box;
-                top = fmin(top, b.y);
-                end = fmax(end, b.y + b.h);
-            }
-        struct ep_box bar = {x, top + (g->above ? tip : 0), BAR * font, end - top - (g->above ? tip : 0) - (g->below ? tip : 0)};
-        char text[160];
-        const char *label = p->par->label ? p->par->label : "";
-        ep_label_text(label, g->unit, ep_tick_power(g->scale.lo, g->scale.hi), text, sizeof text);
-        if (ep_text_width(p->page, text, font, false) > end - top) label = "";
-        ep_draw_colour_bar(p->page, ep_arena_printf(&p->page->arena, "%s/bar %zu", p->letter, k), &p->style, &g->scale, bar, label, g->unit,
-                           p->box.x + p->box.w - 0.25 * font, g->below, g->above);
+        bar_label(p, &m->group[k], k ? text : first, sizeof text);
+        alike &= !k || !strcmp(first, text);
+        tight |= EP_LEAST_TEXT * ep_text_width(p->page, k ? text : first, p->style.font, false) > rows_height(m, m->group[k].first, m->group[k].end, m->width);
     }
+    return alike && tight;
+}
+
+/* The name of a row, in as many lines as the row is high. */
+static void draw_row_name(struct ep_panel *p, const struct montage *m, size_t r, size_t band)
+{
+    enum { LINES = 4 };
+    const char *line[LINES];
+    double font = p->style.font, h = m->width * m->aspect[r], step = 1.1 * font;
+    double y = p->box.y + m->head + m->pitch * (double)band + rows_height(m, 0, r + 1, m->width) - h / 2;
+    size_t most = (size_t)fmax(1, fmin(LINES, floor(h / step))), n = ep_text_wrap(p->page, m->name[r], font, false, m->left - 0.6 * font, most, line);
+    for (size_t i = 0; i < n; i++)
+        ep_page_text(p->page, ep_figure_name(p, "row"), p->box.x, y + 0.36 * font + step * ((double)i - 0.5 * (double)(n - 1)), line[i], font, EP_START);
 }
 
 static void draw_names(struct ep_panel *p, const struct montage *m)
 {
     double font = p->style.font;
-    for (size_t c = 0; m->headed && c < m->ncol; c++) {
-        const struct tile *t = &m->tile[c];
-        const char *text = t->along ? ep_figure_value(p, t->along) : ep_figure_result(p, t->show);
-        ep_page_text(p->page, ep_figure_name(p, "column"), p->box.x + m->left + (m->width + GAP) * (double)c + m->width / 2,
-                     p->box.y + m->head - 0.4 * font, text, font, EP_MIDDLE);
-    }
-    double y = p->box.y + m->head;
-    for (size_t r = 0; r < m->nrow; r++) {
-        double h = m->width * m->aspect[r];
-        if (*m->name[r])
-            ep_page_text(p->page, ep_figure_name(p, "row"), p->box.x, y + h / 2 + 0.36 * font, m->name[r], font, EP_START);
-        y += h + GAP;
-    }
+    for (size_t c = 0; m->headed && c < m->ncol; c++)
+        ep_page_text(p->page, ep_figure_name(p, "column"), p->box.x + m->left + (m->width + GAP) * (double)(c % m->per) + m->width / 2,
+                     p->box.y + m->head + m->pitch * (double)(c / m->per) - 0.4 * font, ep_text_fit(p->page, column_name(p, m, c), font, false, m->width),
+                     font, EP_MIDDLE);
+    for (size_t band = 0; band < m->nband; band++)
+        for (size_t r = 0; r < m->nrow; r++) draw_row_name(p, m, r, band);
 }
 
 void ep_figure_maps(struct ep_panel *p)
@@ -294,7 +372,7 @@ void ep_figure_maps(struct ep_panel *p)
     bool barred = false;
     prepare(p, &m, p->box.w);
     place(p, &m);
-    ep_figure_heading(p);
+    ep_figure_draw_heading(p);
     draw_names(p, &m);
     const char *unit = m.ngroup ? m.group[0].unit : "";
     for (size_t k = 0; k < m.ngroup; k++)
@@ -317,6 +395,9 @@ void ep_figure_maps(struct ep_panel *p)
             barred = true;
             write_data(p, t);
         }
-    draw_bars(p, &m);
-    if (p->par->boundary) draw_key(p, p->box.x + p->box.w - m.right);
+    m.one_label = needs_one_label(p, &m);
+    for (size_t band = 0; band < m.nband; band++) {
+        for (size_t k = 0; k < m.ngroup; k++) draw_bar(p, &m, k, band);
+        if (m.one_label) draw_label(p, &m, band);
+    }
 }

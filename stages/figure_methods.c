@@ -116,6 +116,13 @@ static void tell_result(struct ep_str *s, const struct chain *c, const struct ep
     if (!n) ep_str_add(s, "not available");
 }
 
+static void tell_division(struct ep_str *s, const struct ep_panel_par *p)
+{
+    if (isnan(p->normalize[0])) ep_str_add(s, ". Each spectrum is divided by its largest value in view");
+    else ep_str_addf(s, ". Each spectrum is divided by its mean from %g to %g eV", p->normalize[0], p->normalize[1]);
+    if (p->stack > 0) ep_str_addf(s, " and shifted by %g of that above the one before", p->stack);
+}
+
 static void tell_panel(struct ep_str *s, const struct chain *c, const struct ep_items *in, const struct ep_panel_par *p, size_t i,
                        const struct ep_value *inputs)
 {
@@ -126,9 +133,14 @@ static void tell_panel(struct ep_str *s, const struct chain *c, const struct ep_
         ep_str_addf(s, "%s%s is ", k ? ". " : "", p->show.v[k]);
         tell_result(s, c, in, p->show.v[k], inputs);
     }
-    if (p->kind == EP_PANEL_MAPS && p->range.n != 2)
-        ep_str_add(s, ". Colours span all values but 0.5 % at each end; pixels without a value are grey");
-    if (p->kind == EP_PANEL_PROFILES) ep_str_add(s, ". Bands are one standard deviation");
+    if (p->kind == EP_PANEL_MAPS) ep_str_add(s, ". Colours span ");
+    for (size_t k = 0; p->kind == EP_PANEL_MAPS && k < p->range.n; k++) ep_str_addf(s, "%s%g to %g", k ? ", " : "", p->range.w[k][0], p->range.w[k][1]);
+    if (p->kind == EP_PANEL_MAPS) {
+        if (p->range.n < p->show.n) ep_str_addf(s, "%sall values but 0.5 %% at each end", p->range.n ? " and, of the other scales, " : "");
+        ep_str_add(s, "; pixels without a value are grey");
+    }
+    if (p->kind == EP_PANEL_SPECTRA) tell_division(s, p);
+    if (p->bands && (p->kind == EP_PANEL_PROFILES || p->kind == EP_PANEL_SPECTRA)) ep_str_add(s, ". Bands are one standard deviation");
     if (p->kind == EP_PANEL_VALUES) ep_str_add(s, ". Error bars are one standard deviation");
     if (p->fronts.n) ep_str_add(s, ". Fronts: "), tell_result(s, c, in, p->fronts.v[0], inputs);
     ep_str_add(s, ".\n");

@@ -12,8 +12,8 @@ struct ep_panel_par {
     struct ep_texts show, where, labels, colours, fronts;
     const char *along, *boundary, *shift, *title, *label, *column;
     double span, height, scale_bar, stack, energy[2], distance[2], normalize[2];
-    struct ep_numbers range;
-    struct ep_windows windows;
+    struct ep_windows range, windows;
+    bool bands;
 };
 struct ep_figure_par {
     struct ep_records panels;      /* struct ep_panel_par */
@@ -36,6 +36,8 @@ struct ep_runs_shown {
 };
 /* False, and a message in why, when `along` or `where` name what is not there. Arrays are from a. */
 bool ep_figure_runs(const struct ep_items *in, const struct ep_panel_par *p, struct ep_arena *a, struct ep_runs_shown *out, const char **why);
+/* Whether the item is of a run that is shown. */
+bool ep_figure_shows(const struct ep_runs_shown *r, const struct ep_item *it);
 /* Whether any run has what "coordinate=value" asks for. */
 bool ep_figure_has_run(const struct ep_items *in, const char *where);
 /* The value of other coordinate k in combination `row`. */
@@ -55,6 +57,7 @@ struct ep_panel {
     struct ep_style style;
     char letter[8];                /* "a"; also the beginning of the names of shapes */
     struct ep_box box;
+    double head;                   /* room on top of it for letter, title, key of overlays: that of the highest of its row */
     struct ep_str *csv;            /* its source data */
 };
 /* Names of things for people: a value with its unit, or what `names` calls it; the label of result k; from the page's arena. */
@@ -64,10 +67,10 @@ const char *ep_figure_result(const struct ep_panel *p, size_t k);
 const char *ep_figure_row(const struct ep_panel *p, size_t show, size_t row);
 /* "<letter>/<what>": a name for a shape. */
 const char *ep_figure_name(const struct ep_panel *p, const char *what);
-/* Whether somebody gave the panel a second line on top: a title, or a key of its overlays. */
-double ep_figure_head(const struct ep_panel *p);
-/* Letter and title. */
-void ep_figure_heading(struct ep_panel *p);
+/* Letter, title and the room that a key of overlays takes on the right: of maps with overlays, in the first line unless the title needs it. */
+struct ep_heading { size_t n; const char *line[4]; double indent, key, key_down, height; };
+struct ep_heading ep_figure_heading(struct ep_panel *p, double width);
+void ep_figure_draw_heading(struct ep_panel *p);
 
 /* The header of the CSV: result, the coordinates, then `columns`; and the beginning of each of its lines. */
 void ep_figure_csv_head(struct ep_panel *p, const char *columns);
@@ -75,9 +78,13 @@ void ep_figure_csv_run(struct ep_panel *p, size_t show, size_t row, const struct
 /* The rest of a line: n numbers. */
 void ep_figure_csv_numbers(struct ep_panel *p, size_t n, const double *v);
 
+/* Swatch and word of each line over maps; x is its right end. Draws nothing, and says how wide it is, with `draw` false. */
+double ep_figure_overlay_key(struct ep_panel *p, double x, double y, bool draw);
+
 /* maps (figure_maps.c), charts (figure_charts.c): their natural height at a width, and the drawing. */
 double ep_figure_maps_height(struct ep_panel *p, double width);
 void ep_figure_maps(struct ep_panel *p);
+double ep_figure_chart_height(struct ep_panel *p, double width);
 void ep_figure_chart(struct ep_panel *p);
 /* A number of a table of one row; NaN when it is not there. */
 double ep_figure_number(const struct ep_signal *t, const char *column, double *sigma);

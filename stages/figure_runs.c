@@ -158,6 +158,25 @@ const struct ep_item *ep_figure_item(const struct ep_items *in, const char *labe
     return NULL;
 }
 
+static bool among(const struct ep_values *v, const struct ep_coord *c)
+{
+    for (size_t i = 0; i < v->n; i++)
+        if (same(v->v[i], c)) return true;
+    return v->n == 0;
+}
+
+bool ep_figure_shows(const struct ep_runs_shown *r, const struct ep_item *it)
+{
+    for (size_t k = 0; k < it->ncoord; k++) {
+        const struct ep_coord *c = &it->coord[k];
+        if (shared_by(it, k)) continue;
+        if (r->along.name && !strcmp(r->along.name, c->name) && !among(&r->along, c)) return false;
+        for (size_t i = 0; i < r->nother; i++)
+            if (!strcmp(r->other[i].name, c->name) && !among(&r->other[i], c)) return false;
+    }
+    return true;
+}
+
 /* ---- names -------------------------------------------------------------------------------------------------- */
 
 /* What `names` ("ncm003=NCM (003)") calls a text, or the text. */
@@ -206,22 +225,34 @@ const char *ep_figure_name(const struct ep_panel *p, const char *what)
     return ep_arena_printf(&p->page->arena, "%s/%s", p->letter, what);
 }
 
-double ep_figure_head(const struct ep_panel *p)
+struct ep_heading ep_figure_heading(struct ep_panel *p, double width)
 {
-    bool keys = p->par->kind == EP_PANEL_MAPS && (p->par->boundary || p->par->fronts.n);
-    return p->par->kind != EP_PANEL_MAPS || p->par->title || keys ? 1.5 * p->style.font : 0;
+    double font = p->style.font, line = 1.2 * font;
+    struct ep_heading h = {.indent = p->fig->letters < 2 ? 1.9 * font : 0};
+    bool keyed = p->par->kind == EP_PANEL_MAPS && p->par->boundary;
+    const char *title = p->par->title ? p->par->title : "";
+    double words = ep_text_width(p->page, title, font, false), key = keyed ? ep_figure_overlay_key(p, 0, 0, false) : 0;
+    bool below = keyed && words > 0 && words > width - h.indent - key - font;
+    h.key = key;
+    h.n = ep_text_wrap(p->page, title, font, false, width - h.indent, sizeof h.line / sizeof *h.line, h.line);
+    h.key_down = below ? line * (double)h.n : 0;
+    size_t lines = h.n + below > 0 ? h.n + below : keyed || p->par->kind != EP_PANEL_MAPS;
+    h.height = lines ? 1.5 * font + line * (double)(lines - 1) : 0;
+    return h;
 }
 
-void ep_figure_heading(struct ep_panel *p)
+void ep_figure_draw_heading(struct ep_panel *p)
 {
+    struct ep_heading h = ep_figure_heading(p, p->box.w);
     double size = 1.2 * p->style.font, base = p->box.y + 0.75 * size;
     char text[8];
     snprintf(text, sizeof text, "%s", p->letter);
     for (char *c = text; p->fig->letters == 1 && *c; c++) *c = (char)(*c - 'a' + 'A');
     const char *name = ep_figure_name(p, "letter");
     if (p->fig->letters < 2) ep_page_text(p->page, name, p->box.x, base, text, size, EP_START)->bold = true;
-    name = ep_figure_name(p, "title");
-    if (p->par->title) ep_page_text(p->page, name, p->box.x + 1.6 * size, base, p->par->title, p->style.font, EP_START);
+    for (size_t i = 0; i < h.n; i++)
+        ep_page_text(p->page, ep_figure_name(p, "title"), p->box.x + h.indent, base + size * (double)i, h.line[i], p->style.font, EP_START);
+    if (h.key > 0) ep_figure_overlay_key(p, p->box.x + p->box.w, p->box.y + h.key_down, true);
 }
 
 /* ---- source data -------------------------------------------------------------------------------------------- */

@@ -93,7 +93,8 @@ static void draw_spectrum(struct ep_chart *c, const struct preview *p, const dou
     extent(p, range, y);
     c->y.lo = y[0], c->y.hi = y[1];
     c->power_y = ep_tick_power(y[0], y[1]);
-    c->box.x = 8 + ep_chart_left(c, y[0], y[1]);
+    ep_label_text("Intensity", p->unit, c->power_y, label, sizeof label);
+    c->box.x = 8 + ep_chart_left(c, y[0], y[1], label);
     c->box.w = c->page->w - c->box.x - 10;
     c->x.from = c->box.x, c->x.to = c->box.x + c->box.w;
     c->y.from = c->box.y + c->box.h, c->y.to = c->box.y;
@@ -106,7 +107,6 @@ static void draw_spectrum(struct ep_chart *c, const struct preview *p, const dou
     if (p->fit && !p->residual) ep_chart_line(c, "net", p->n, p->x, net, ep_colour_series(0), 0.8);
     ep_chart_line(c, "spectrum", p->n, p->x, p->y, EP_BLACK, 0.8);
     if (p->fit) ep_chart_line(c, "fit", p->n, p->x, p->fit, ep_colour_series(1), 1);
-    ep_label_text("Intensity", p->unit, c->power_y, label, sizeof label);
     ep_chart_axes(c, p->fit ? "" : "Energy (eV)", label);
     free(net);
 }

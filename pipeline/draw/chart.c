@@ -106,8 +106,17 @@ static size_t most_ticks_y(double length, double font)
     return n < 2 ? 2 : n > 7 ? 7 : n;
 }
 
-double ep_chart_left(const struct ep_chart *c, double lo, double hi)
+#define LABEL_LINES 2
+
+/* The y label, in two lines where one is longer than the axis. */
+static size_t y_lines(const struct ep_chart *c, const char *label, const char *line[LABEL_LINES])
 {
+    return ep_text_wrap(c->page, label, c->style.font, false, c->box.h + c->style.font, LABEL_LINES, line);
+}
+
+double ep_chart_left(const struct ep_chart *c, double lo, double hi, const char *label)
+{
+    const char *line[LABEL_LINES];
     double widest = 0, f = pow(10, -c->power_y);
     struct ep_ticks t = ep_ticks(lo * f, hi * f, most_ticks_y(c->box.h, c->style.font));
     for (size_t i = 0; i < t.n && !c->no_y_numbers; i++) {
@@ -115,7 +124,7 @@ double ep_chart_left(const struct ep_chart *c, double lo, double hi)
         ep_tick_text(t.v[i], t.step, text, sizeof text);
         widest = fmax(widest, ep_text_width(c->page, text, c->style.font, false));
     }
-    return TICK + GAP + widest + 2 + c->style.font;
+    return TICK + GAP + widest + 2 + c->style.font * (y_lines(c, label, line) > 1 ? 2.1 : 1);
 }
 
 double ep_chart_below(const struct ep_style *s)
@@ -140,7 +149,8 @@ static void x_axis(struct ep_chart *c, const char *label)
         ep_tick_text(t.v[i], t.step, text, sizeof text);
         ep_page_text(c->page, ep_chart_name(c, "x number"), x, base + TICK + GAP + 0.75 * font, text, font, EP_MIDDLE);
     }
-    ep_page_text(c->page, ep_chart_name(c, "x label"), c->box.x + c->box.w / 2, base + TICK + GAP + 2 * font, label, font, EP_MIDDLE);
+    ep_page_text(c->page, ep_chart_name(c, "x label"), c->box.x + c->box.w / 2, base + TICK + GAP + 2 * font, ep_text_fit(c->page, label, font, false, c->box.w + 2 * font), font,
+                 EP_MIDDLE);
 }
 
 static void y_axis(struct ep_chart *c, const char *label)
@@ -155,11 +165,10 @@ static void y_axis(struct ep_chart *c, const char *label)
         widest = fmax(widest, ep_text_width(c->page, text, font, false));
         ep_page_text(c->page, ep_chart_name(c, "y number"), c->box.x - TICK - GAP, y + 0.36 * font, text, font, EP_END);
     }
-    struct ep_shape *s = ep_page_text(c->page, ep_chart_name(c, "y label"), c->box.x - TICK - GAP - widest - 2 - 0.22 * font,
-                                      c->box.y + c->box.h / 2, label, font, EP_MIDDLE);
-    s->upright = true;
-    double long_by = ep_text_width(c->page, label, font, false) / (c->box.h + font);
-    if (long_by > 1) s->size = font / fmin(long_by, 1.4);      /* a long label shrinks, but not to what nobody reads */
+    const char *line[LABEL_LINES];
+    for (size_t n = y_lines(c, label, line), i = 0; i < n; i++)
+        ep_page_text(c->page, ep_chart_name(c, "y label"), c->box.x - TICK - GAP - widest - 2 - (0.22 + 1.1 * (double)(n - 1 - i)) * font,
+                     c->box.y + c->box.h / 2, line[i], font, EP_MIDDLE)->upright = true;
 }
 
 void ep_chart_axes(struct ep_chart *c, const char *x_label, const char *y_label)
@@ -194,7 +203,9 @@ void ep_chart_line(struct ep_chart *c, const char *what, size_t n, const double 
     struct ep_point *p = ep_xcalloc(n + 1, sizeof *p);
     for (size_t i = 0, first; (first = next_run(n, x, y, NULL, &i)) < n;) {
         for (size_t k = first; k < i; k++) p[k - first] = on_page(c, x[k], y[k]);
-        ep_page_line(c->page, ep_chart_name(c, what), i - first, p, width, colour)->clip = c->box;
+        struct ep_shape *s = ep_page_line(c->page, ep_chart_name(c, what), i - first, p, width, colour);
+        s->clip = c->box;
+        memcpy(s->dash, c->dash, sizeof s->dash);
     }
     free(p);
 }

@@ -34,9 +34,10 @@ struct ep_chart {
     struct ep_span x, y;
     int power_x, power_y;                       /* taken out of the numbers */
     bool no_y_numbers;
+    double dash[2];                             /* of the next lines; as in shapes */
 };
-/* Room that numbers and label need on the left and below. */
-double ep_chart_left(const struct ep_chart *c, double lo, double hi);
+/* Room that numbers and label need on the left and below; the height of the box is set. */
+double ep_chart_left(const struct ep_chart *c, double lo, double hi, const char *label);
 double ep_chart_below(const struct ep_style *s);
 /* Frame, ticks, numbers, labels; the box is set, and x, y.lo and hi. */
 void ep_chart_axes(struct ep_chart *c, const char *x_label, const char *y_label);
@@ -69,10 +70,11 @@ struct ep_point ep_map_at(const struct ep_map *m, struct ep_box box, double y, d
 void ep_draw_map(struct ep_page *p, const char *name, const struct ep_map *m, const struct ep_scale *s, struct ep_box box);
 /* A bar of a round length, at most a third of the width, on the lower left of the map; length 0: chosen here. Returns the length drawn. */
 double ep_draw_scale_bar(struct ep_page *p, const char *name, const struct ep_style *style, const struct ep_map *m, struct ep_box box, double length);
-/* A vertical bar of colours with numbers on its right and the label reading upwards on a baseline at label_x; `below`, `above`: there are
- * values beyond the ends. */
+/* A vertical bar of colours with numbers on its right and the label (NULL: none) reading upwards on a baseline at label_x; `below`,
+ * `above`: there are values beyond the ends. */
 void ep_draw_colour_bar(struct ep_page *p, const char *name, const struct ep_style *style, const struct ep_scale *s, struct ep_box box,
                         const char *label, const char *unit, double label_x, bool below, bool above);
+#define EP_LEAST_TEXT 0.75     /* how far a text may shrink to find room */
 /* How far numbers and label reach to the right of the bar. */
 double ep_colour_bar_room(struct ep_page *p, const struct ep_style *style, const struct ep_scale *s);
 #endif

@@ -57,6 +57,10 @@ const struct ep_shape *ep_page_find(const struct ep_page *p, const char *name);
 ep_status ep_draw_ready(struct ep_err *e);
 /* How wide a text is, in points. The libraries must be ready. */
 double ep_text_width(struct ep_page *p, const char *text, double size, bool bold);
+/* The text, or as much of its beginning and end as is not wider, with an ellipsis between; from the page's arena. */
+const char *ep_text_fit(struct ep_page *p, const char *text, double size, bool bold, double width);
+/* Its lines, broken at spaces, at most `most`, of which none is wider: what is left of the last one is cut in its middle. */
+size_t ep_text_wrap(struct ep_page *p, const char *text, double size, bool bold, double width, size_t most, const char **line);
 /* The part of the page that a text covers: from ascender to descender. */
 struct ep_box ep_text_box(struct ep_page *p, const struct ep_shape *text);
 

@@ -57,8 +57,9 @@ static struct ep_signal *edge(double height)
     d.kind = EP_SPECTRUM, d.spectral = true, d.dtype = EP_F64;
     d.energy = (struct ep_axis){ "Energy loss", "eV", 500, 0.5, NCH };
     strcpy(d.unit, "counts");
+    d.has_sigma = true;
     struct ep_signal *s = new_map(&d);
-    for (size_t i = 0; i < NCH; i++) s->f64[i] = i < 60 ? 0 : height;
+    for (size_t i = 0; i < NCH; i++) s->f64[i] = i < 60 ? 0 : height, s->sigma64[i] = 0.1 * height;
     return s;
 }
 
@@ -108,6 +109,12 @@ static struct ep_signal *single(double v)
     return s;
 }
 
+static struct ep_signal *in_unit(struct ep_signal *s, const char *unit)
+{
+    snprintf(s->d.unit, sizeof s->d.unit, "%s", unit);
+    return s;
+}
+
 static void fill(struct bench *b)
 {
     memset(b, 0, sizeof *b);
@@ -129,6 +136,8 @@ static void fill(struct bench *b)
     add(b, "q", single(0.14), "s1", 25, false);
     add(b, "q", single(0.11), "s1", 700, false);
     add(b, "q", single(0.13), "s2", 25, false);
+    add(b, "other", in_unit(ramp(1), "nm"), "s1", 25, false);
+    add(b, "mean", in_unit(single(3), "counts"), "s1", 25, false);
 }
 
 static void declared(struct bench *b, const char *yaml)
@@ -211,6 +220,35 @@ static void test_shared_scale(void **unused)
     assert_memory_equal(s1 + 3 * 12, s2 + 3 * 6, 3);
     assert_memory_equal(s1 + 3 * 18, hot + 3 * 6, 3);
     assert_memory_not_equal(s1 + 3 * 18, hot + 3 * 18, 3);
+    done(&b);
+}
+
+/* Ranges go to the scales in turn; those that follow take theirs from the data: the ramps end at 57 counts and at 19 nm. */
+static void test_range_of_each_scale(void **unused)
+{
+    (void)unused;
+    struct bench b;
+    drawn(&b, "{panels: [{kind: maps, show: [m, other], range: [[0, 570]], where: sample=s1}]}");
+    const unsigned char *first = shape(&b, "a/0,1/map")->rgb, *second = shape(&b, "a/1,0/map")->rgb;
+    unsigned char tenth[3], end[3];
+    ep_colour_of(EP_VIRIDIS, 0.1, tenth);
+    ep_colour_of(EP_VIRIDIS, 1, end);
+    assert_memory_equal(first + 3 * 19, tenth, 3);
+    assert_memory_equal(second + 3 * 19, end, 3);
+    done(&b);
+}
+
+/* Four temperatures do not fit side by side in 30 mm: they fold, with their names and their own colour bars, and none lies over another. */
+static void test_narrow_montage_folds(void **unused)
+{
+    (void)unused;
+    struct bench b;
+    drawn(&b, "{width: 40, panels: [{kind: maps, show: m, where: [sample=s1, temperature=25, temperature=300, temperature=400, temperature=700]}]}");
+    const struct ep_box one = shape(&b, "a/0,0/map")->box, last = shape(&b, "a/0,3/map")->box;
+    assert_true(last.y > one.y + one.h && one.w > 20);
+    assert_float_equal(last.w, one.w, 1e-9);
+    assert_non_null(ep_page_find(b.page, "a/bar 0/number"));
+    assert_non_null(ep_page_find(b.page, "a/bar 0,1/number"));
     done(&b);
 }
 
@@ -350,6 +388,17 @@ static void test_spectra(void **unused)
     assert_float_equal(low->p[0].y - high->p[0].y, 0.5 * one, 1e-6);
     assert_float_equal(read(x, window->p[0].x), 540, 1e-6);
     assert_float_equal(read(x, window->p[1].x), 550, 1e-6);
+    /* A tenth of the height to either side, divided and shifted as the line is; compared as floats. */
+    const struct ep_shape *band = shape(&b, "a/band 1");
+    assert_int_equal(band->n, 2 * 81);
+    for (size_t i = 0; i < 81; i += 80) {
+        assert_float_equal(high->p[i].y - band->p[i].y, 0.1 * one, 1e-7 * one);
+        assert_float_equal(band->p[2 * 81 - 1 - i].y - high->p[i].y, 0.1 * one, 1e-7 * one);
+    }
+    done(&b);
+    drawn(&b, "{panels: [{kind: spectra, show: o, bands: false}, {kind: profiles, show: p, bands: false}]}");
+    assert_null(ep_page_find(b.page, "a/band 1"));
+    assert_null(ep_page_find(b.page, "b/band 1"));
     done(&b);
 }
 
@@ -382,30 +431,39 @@ static bool apart(struct ep_box a, struct ep_box b)
     return a.x + a.w <= b.x || b.x + b.w <= a.x || a.y + a.h <= b.y || b.y + b.h <= a.y;
 }
 
-/* At one and at two columns: every text within the page, none over another. */
+/* Every text lies within the page, none over another, none is too small to be read. */
+static void check_texts(const char *yaml)
+{
+    struct bench b;
+    drawn(&b, yaml);
+    for (size_t i = 0; i < b.page->n; i++) {
+        const struct ep_shape *s = &b.page->shape[i];
+        if (s->kind != EP_SHAPE_TEXT) continue;
+        struct ep_box at = ep_text_box(b.page, s);
+        if (at.x < 0 || at.y < 0 || at.x + at.w > b.page->w || at.y + at.h > b.page->h) fail_msg("'%s' (%s) is cut: %s", s->text, s->name, yaml);
+        assert_true(s->size >= 5);
+        for (size_t k = i + 1; k < b.page->n; k++)
+            if (b.page->shape[k].kind == EP_SHAPE_TEXT && !apart(at, ep_text_box(b.page, &b.page->shape[k])))
+                fail_msg("'%s' (%s) lies over '%s' (%s): %s", s->text, s->name, b.page->shape[k].text, b.page->shape[k].name, yaml);
+    }
+    done(&b);
+}
+
+/* At one and at two columns, with names, titles and labels short and far too long. */
 static void test_nothing_overlaps(void **unused)
 {
     (void)unused;
-    static const char *const widths[] = { "88", "178" };
-    for (size_t w = 0; w < 2; w++) {
-        struct bench b;
-        char yaml[1200];
-        snprintf(yaml, sizeof yaml, "{width: %s, names: ['s1=Sample one'], panels: [{kind: maps, show: m, boundary: edge, fronts: front, shift: drift, title: Map, label: Counts},"
-                 "{kind: spectra, show: o, where: sample=s1, span: 0.5, title: O K}, {kind: values, show: q, span: 0.5, label: Ratio},"
-                 "{kind: profiles, show: p, where: sample=s1, fronts: front, span: 0.5}, {kind: maps, show: m, span: 0.5, where: temperature=25, share: row}]}", widths[w]);
-        drawn(&b, yaml);
-        for (size_t i = 0; i < b.page->n; i++) {
-            const struct ep_shape *s = &b.page->shape[i];
-            if (s->kind != EP_SHAPE_TEXT) continue;
-            struct ep_box at = ep_text_box(b.page, s);
-            if (at.x < 0 || at.y < 0 || at.x + at.w > b.page->w || at.y + at.h > b.page->h) fail_msg("'%s' (%s) is cut", s->text, s->name);
-            assert_true(s->size >= 6);
-            for (size_t k = i + 1; k < b.page->n; k++)
-                if (b.page->shape[k].kind == EP_SHAPE_TEXT && !apart(at, ep_text_box(b.page, &b.page->shape[k])))
-                    fail_msg("at %s mm '%s' (%s) lies over '%s' (%s)", widths[w], s->text, s->name, b.page->shape[k].text, b.page->shape[k].name);
-        }
-        assert_string_equal(shape(&b, "e/letter")->text, "e");
-        done(&b);
+    static const char *const widths[] = { "88", "178" }, *const names[] = { "Sample one", "A sample of a name that goes on and on, \u03b2-cut \u2013 really" };
+    static const char *const more[] = { "", " of which one says all that can be said of it, and then some, since nobody counts the words of a title" };
+    for (size_t w = 0; w < 8; w++) {
+        char yaml[2600];
+        const char *add = more[w / 4];
+        snprintf(yaml, sizeof yaml, "{width: %s, names: ['s1=%s'], panels: [{kind: maps, show: m, boundary: edge, fronts: front, shift: drift, title: 'Map%s', label: Counts},"
+                 "{kind: spectra, show: o, where: sample=s1, span: 0.5, title: 'O K%s'}, {kind: values, show: q, span: 0.5, label: 'Ratio%s'},"
+                 "{kind: profiles, show: p, where: sample=s1, fronts: front, span: 0.5, label: 'Intensity%s'}, {kind: maps, show: m, span: 0.5, where: temperature=25, share: row},"
+                 "{kind: profiles, show: p, fronts: front, span: 0.333}, {kind: spectra, show: o, span: 0.333}, {kind: values, show: q, span: 0.333}]}",
+                 widths[w % 2], names[w / 2 % 2], add, add, add, add);
+        check_texts(yaml);
     }
 }
 
@@ -449,10 +507,13 @@ static void test_mistakes(void **unused)
     assert_true(refused("{panels: [{kind: values, show: front}]}", "which of its columns"));
     assert_true(refused("{panels: [{kind: maps, show: m, fronts: front}]}", "counted from a boundary"));
     assert_true(refused("{panels: [{kind: maps, show: m, colours: jet}]}", "no colour map 'jet'"));
-    assert_true(refused("{panels: [{kind: maps, show: m, range: [3, 2]}]}", "lower end first"));
+    assert_true(refused("{panels: [{kind: maps, show: m, range: [3, 2]}]}", "range"));
+    assert_true(refused("{panels: [{kind: values, show: q, range: [[0, 1], [0, 2]]}]}", "one y axis"));
+    assert_true(refused("{panels: [{kind: maps, show: [m, other], share: all}]}", "'m' (sample s1, temperature 25) is in counts and 'other'"));
+    assert_true(refused("{panels: [{kind: values, show: [q, mean]}]}", "can't share a scale: give each a panel"));
     assert_true(refused("{panels: [{kind: maps, show: m, boundary: m}]}", "a curve"));
-    assert_true(refused("{panels: [{kind: spectra, show: o, energy: [5000, 6000]}]}", "energy: 'o' has nothing from 5000 to 6000 eV"));
-    assert_true(refused("{panels: [{kind: profiles, show: p, distance: [500, 600]}]}", "distance: 'p' has nothing from 500 to 600 nm"));
+    assert_true(refused("{panels: [{kind: spectra, show: o, energy: [5000, 6000]}]}", "energy: 'o' (sample s1, temperature 25) has nothing from 5000 to 6000 eV"));
+    assert_true(refused("{panels: [{kind: profiles, show: p, distance: [500, 600]}]}", "distance: 'p' (sample s1, temperature 25) has nothing from 500 to 600 nm"));
     assert_true(refused("{panels: [{kind: spectra, show: o, normalize: [9000, 9001]}]}", "normalize: the window 9000 to 9001 eV does not lie"));
     assert_true(refused("{formats: [gif], panels: [{kind: maps, show: m}]}", "'gif' can't be drawn"));
     struct bench b;
@@ -461,12 +522,29 @@ static void test_mistakes(void **unused)
     declared(&b, "{panels: [{kind: maps, show: m, boundary: edge}]}");
     assert_true(b.diag.nerrors && strstr(b.diag.items[0].msg, "of different scans"));
     done(&b);
+    /* Not the first run alone: the second one's axis ends before what is to be shown, its frame is another. Runs that are not drawn do not count. */
+    static const struct { const char *yaml, *says; } later[] = {
+        { "{panels: [{kind: maps, show: m, boundary: edge, where: sample=s1}]}", "'m' (sample s1, temperature 700) are of different scans" },
+        { "{panels: [{kind: maps, show: m, boundary: edge, where: [sample=s1, temperature=25]}]}", NULL },
+        { "{panels: [{kind: spectra, show: o, energy: [520, 560]}]}", "'o' (sample s1, temperature 700) has nothing from 520 to 560 eV" },
+        { "{panels: [{kind: spectra, show: o, energy: [520, 560], where: temperature=25}]}", NULL },
+    };
+    for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
+        fill(&b);
+        b.own[1]->d.frame_id = 8;
+        b.own[13]->d.energy.offset = 100;
+        declared(&b, later[i].yaml);
+        if (!later[i].says) assert_int_equal(b.diag.nerrors, 0);
+        else assert_true(b.diag.nerrors == 1 && strstr(b.diag.items[0].msg, later[i].says));
+        done(&b);
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_montage),  cmocka_unit_test(test_shared_scale), cmocka_unit_test(test_overlays),
+        cmocka_unit_test(test_range_of_each_scale), cmocka_unit_test(test_narrow_montage_folds),
         cmocka_unit_test(test_data_of_maps), cmocka_unit_test(test_results_as_columns), cmocka_unit_test(test_absent_run),
         cmocka_unit_test(test_profiles), cmocka_unit_test(test_spectra),
         cmocka_unit_test(test_values),   cmocka_unit_test(test_nothing_overlaps), cmocka_unit_test(test_files), cmocka_unit_test(test_mistakes),
