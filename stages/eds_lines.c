@@ -48,8 +48,8 @@ const struct ep_param ep_eds_params[] = {
       .max = 300, .doc = "Full width at half maximum of the detector's peaks at Mn K alpha (5.9 keV): where the refinement starts." },
     { .name = "refine", .type = EP_P_BOOL, .offset = offsetof(struct ep_eds_par, refine), .def = "true",
       .doc = "Refine the energy axis, the resolution and the ratios of lines on the sum of all pixels." },
-    { .name = "background_terms", .type = EP_P_INT, .offset = offsetof(struct ep_eds_par, background_terms), .def = "3", .min = 1, .max = 8,
-      .doc = "Terms by which a pixel's background may differ in shape from the sum's (1: in height alone)." },
+    { .name = "background_terms", .type = EP_P_INT, .offset = offsetof(struct ep_eds_par, background_terms), .def = "2", .min = 1, .max = 8,
+      .doc = "Terms by which a pixel's background may differ in shape from the sum's, below 2.4 keV and above (1: in height alone)." },
     { .name = "escape", .type = EP_P_BOOL, .offset = offsetof(struct ep_eds_par, escape), .def = "true",
       .doc = "Model the peaks of photons that lost a silicon K photon, 1.74 keV below each line." },
     { .name = "detector_thickness", .type = EP_P_NUMBER, .offset = offsetof(struct ep_eds_par, detector_thickness), .unit = "mm",
@@ -160,7 +160,7 @@ static void declare(struct ep_declare *d)
     struct ep_desc *r = ep_declare_like(d, "residual", in, "Counts minus model");
     r->gain = r->read_noise = 0;        /* not counts: its channels share the fit's errors */
     r->noise = EP_NOISE_UNKNOWN;
-    d->scratch = BLOCK * (ep_desc_nch(in) + columns(par, &f) + (size_t)par->background_terms) * sizeof(double);
+    d->scratch = BLOCK * (ep_desc_nch(in) + columns(par, &f) + 2 * (size_t)par->background_terms) * sizeof(double);
     ep_eds_families_free(&f);
 }
 
@@ -488,16 +488,17 @@ const struct ep_stage ep_stage_eds_lines = {
     .reference = "T. Schoonjans et al., Spectrochim. Acta B 66 (2011) 776 (xraylib: energies, rates, yields); C. J. Powell, Rev. Mod. Phys. 48 "
                  "(1976) 33 (ionisation); S. J. B. Reed, N. G. Ware, J. Phys. E 5 (1972) 582 (escape peaks).",
     .method = "All lines of the elements that lie in the range are fitted together on a smooth background: Ti K and La L overlap, and "
-              "windows would count a third of each as the other. First the sum of all pixels is fitted, and the offset and scale of the "
+              "windows would count a third of each as the other. The background has two parts that do not touch, below and above 2.4 keV, so that what is "
+              "wrong among the many lines and absorption edges below stays there. First the sum of all pixels is fitted, and the offset and scale of the "
               "energy axis, the resolution, the escape peaks and, within the tables' uncertainty, the ratios of line groups are refined; "
               "then these are held and every pixel is a linear fit with one set of weights, so that its results are unbiased at any dose. "
               "Maps are signed: an absent element scatters around zero, and a region's sum is right. Sigma is the counting error. The "
               "errors of what was refined are common to all pixels: they stand apart, in <family>_shared and <line>_shared, and a region's sum has the sum of these "
               "beside its counting error (give them to collect or profile as shared). A single spectrum's sigma holds both. Look at the sum's fit in <step>.look.hspy: a "
               "reduced chi-square well above 1 means that an element is missing, or line ratios or the peak shape do not fit, and "
-              "`worst_energy` says where; `correlation` tells which families a pixel can't tell apart (3d L lines, O K and La M below 1 keV). "
+              "`worst_energy` says where (the verdict warns from 5 sigma on, of chi-square or at one place); `correlation` tells which families a pixel can't tell apart (3d L lines, O K and La M below 1 keV). "
               "Counts of a line include its escape peak.",
-    .version = 2,
+    .version = 3,
     .params = ep_eds_params, .params_size = sizeof(struct ep_eds_par),
     .ports = ep_eds_ports, .nports = 1,
     .outputs = outputs, .noutputs = sizeof outputs / sizeof *outputs,

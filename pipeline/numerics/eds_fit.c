@@ -86,6 +86,7 @@ static void make_penalty(struct work *k, const double *smoothed)
     free(ratio);
     double p = 1 / (ROUGH * level * ROUGH * level);
     for (size_t b = 0; b + 3 < nb; b++) {
+        if (b < k->m->nlow && b + 3 > k->m->nlow) continue;      /* nothing joins the two sides of the split */
         const double d[3] = { 1, -2, 1 };
         for (size_t i = 0; i < 3; i++)
             for (size_t j = 0; j < 3; j++) k->penalty[(at + b + i) * k->nl + at + b + j] += p * d[i] * d[j];

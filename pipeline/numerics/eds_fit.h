@@ -35,7 +35,8 @@ struct ep_eds {                   /* const once made */
     size_t nline, ncol, ngroup;
     struct ep_eds_line *line;
     double *prior;                /* [ngroup] standard deviations */
-    size_t nback;                 /* terms of the sum's background */
+    size_t nback;                 /* terms of the sum's background: splines, silicon */
+    size_t split, nlow;           /* channels below have a background of their own, of the first nlow splines; 0: there is one */
     double *back;                 /* [nback][nch] */
     double thickness_mm;
     double resolution;            /* start of R */
@@ -75,10 +76,11 @@ void ep_eds_sum_free(struct ep_eds_sum *s);
 
 /* ---- pixels ------------------------------------------------------------------------------------------------------ */
 
-/* Columns of a pixel: the families, then the sum's background times Legendre polynomials of ln E. c = L y with the
+/* Columns of a pixel: the families, then the sum's background times Legendre polynomials of ln E, on each side of the split. c = L y with the
  * weights of a mean spectrum. */
 struct ep_eds_solver {
     size_t nch, ncol, nback, n;   /* n = ncol + nback */
+    size_t terms;                 /* of each side's background: nback or nback / 2 */
     double *x;                    /* [n][nch] */
     double *lt;                   /* [nch][n]: L' */
     double *w;                    /* [nch] weights */
@@ -90,7 +92,7 @@ struct ep_eds_solver {
     double gain, noise2;          /* per channel of a pixel */
 };
 /* `lines`: the mean pixel's counts of each column; back: its background. */
-ep_status ep_eds_solver_new(const struct ep_eds *m, const double *theta, const double *lines, const double *back, size_t nback,
+ep_status ep_eds_solver_new(const struct ep_eds *m, const double *theta, const double *lines, const double *back, size_t terms,
                             double gain, double noise2, struct ep_eds_solver **out, struct ep_err *e);
 /* Of any n columns x[n][nch] (one matrix for all pixels, of any kind of spectrum); var[nch]: variances that weigh, mean[n]. */
 ep_status ep_eds_solver_of(size_t nch, size_t n, const double *x, const double *var, const double *mean, double gain, double noise2,

@@ -113,6 +113,11 @@ void ep_eds_columns(const struct ep_eds *m, const double *theta, double *x, cons
 /* The scale of the splines: knots lie 0.4 keV apart at 0.4 keV, where absorption shapes the background, 2 keV at 3 keV and 6 keV at
  * 7 keV, where it is smooth and a closer knot would take up what the tables of lines have wrong: d warp / dE = 1/((E + a)(1 + E/b)). */
 #define KNOTS 0.4
+/* Below, edges of what absorbs X-rays (window, contact, silicon, the specimen's light elements) shape the background, and lines are so many and
+ * so badly known that the fit is never as good as counting noise. Splines that bridge the two sides carry what is wrong there up to
+ * where Ti and La are measured: so each side has its own. */
+#define SPLIT 2400.0               /* eV: above Si K, where no absorption edge of a light element is */
+#define SPLIT_LEAST 1000.0
 static double warp(double ev)
 {
     const double a = 500, b = 5000, e = fmax(ev, 0);
@@ -128,22 +133,44 @@ static double cubic(double t)
     return t <= 1 ? t * t * t / 6 : (1 + 3 * u + 3 * u * u - 3 * u * u * u) / 6;
 }
 
+/* Splines over channels a .. b-1, each times the guess; with out NULL they are only counted. */
+static size_t splines(const struct ep_eds *m, size_t a, size_t b, const double *guess, double *out)
+{
+    double u0 = warp(m->first + (double)a * m->step), u1 = warp(m->first + (double)b * m->step);
+    size_t intervals = (size_t)fmax(1, ceil((u1 - u0) / KNOTS)), n = intervals + 3;
+    double knot = (u1 - u0) / (double)intervals;
+    for (size_t i = a; out && i < b; i++) {
+        double u = (warp(m->first + ((double)i + 0.5) * m->step) - u0) / knot;
+        for (size_t k = 0; k < n; k++) out[k * m->nch + i] = guess[i] * cubic(u + 3 - (double)k);
+    }
+    return n;
+}
+
+/* The first channel above SPLIT; 0 where there is next to nothing on one side of it. */
+static size_t split(const struct ep_eds *m)
+{
+    double at = (SPLIT - m->first) / m->step, least = SPLIT_LEAST / m->step;
+    return at < least || (double)m->nch - at < least ? 0 : (size_t)ceil(at);
+}
+
 /* First guess: bremsstrahlung falls as 1/E (H. A. Kramers, Phil. Mag. 46 (1923) 836); what the detector does not stop is
  * missing. Whatever else shapes it is smooth, and left to the splines. */
 static ep_status make_back(struct ep_eds *m, struct ep_err *e)
 {
-    double u0 = warp(m->first), u1 = warp(m->first + (double)m->nch * m->step);
-    size_t intervals = (size_t)fmax(1, ceil((u1 - u0) / KNOTS)), spline = intervals + 3;
-    double knot = (u1 - u0) / (double)intervals;
-    m->nback = spline + 1;
+    m->split = split(m);
+    m->nlow = m->split ? splines(m, 0, m->split, NULL, NULL) : 0;
+    m->nback = m->nlow + splines(m, m->split, m->nch, NULL, NULL) + 1;
     m->back = calloc(m->nback * m->nch, sizeof *m->back);
     if (!m->back) return ep_fail(e, EP_E_COMPUTE, "no memory for %zu x %zu background terms", m->nback, m->nch);
+    double *guess = ep_xcalloc(m->nch, sizeof *guess), *step = m->back + (m->nback - 1) * m->nch;
     for (size_t i = 0; i < m->nch; i++) {
         double ev = m->first + ((double)i + 0.5) * m->step;
-        double guess = 1000 / fmax(ev, 50) * ep_xray_stopped(ev, m->thickness_mm), u = (warp(ev) - u0) / knot;
-        for (size_t k = 0; k < spline; k++) m->back[k * m->nch + i] = guess * cubic(u + 3 - (double)k);
-        m->back[spline * m->nch + i] = guess * ep_xray_silicon_per_nm(ev);
+        guess[i] = 1000 / fmax(ev, 50) * ep_xray_stopped(ev, m->thickness_mm);
+        if (!m->split || i < m->split) step[i] = guess[i] * ep_xray_silicon_per_nm(ev);
     }
+    if (m->split) splines(m, 0, m->split, guess, m->back);
+    splines(m, m->split, m->nch, guess, m->back + m->nlow * m->nch);
+    free(guess);
     return EP_OK;
 }
 

@@ -110,31 +110,44 @@ static ep_status finish(struct ep_eds_solver *s, struct ep_eds_solver **out, str
     return st;
 }
 
-ep_status ep_eds_solver_new(const struct ep_eds *m, const double *theta, const double *lines, const double *back, size_t nback,
-                            double gain, double noise2, struct ep_eds_solver **out, struct ep_err *e)
+/* The mean background times Legendre polynomials of ln E on channels a .. b-1: columns from k on. */
+static void background_columns(struct ep_eds_solver *s, const struct ep_eds *m, const double *back, size_t a, size_t b, size_t k)
 {
-    size_t nch = m->nch;
-    struct ep_eds_solver *s = new_solver(nch, m->ncol + nback, gain, noise2);
-    s->ncol = m->ncol;
-    s->nback = nback;
-    s->polynomial = doubles(nback * nch);
-    ep_eds_columns(m, theta, s->x, NULL, NULL);
-    double least = fmax(1e-3 * level(back, nch), 1e-12), x0 = log(fmax(m->first, 50)), x1 = log(m->first + (double)nch * m->step);
-    for (size_t i = 0; i < nch; i++) {
-        double b = fmax(back[i], least), ev = fmax(m->first + ((double)i + 0.5) * m->step, 50);
-        double t = 2 * (log(ev) - x0) / (x1 - x0) - 1, p0 = 0, p = 1, v = b;
-        for (size_t k = 0; k < nback; k++) {
-            s->x[(m->ncol + k) * nch + i] = b * p;
-            s->polynomial[k * nch + i] = p;
-            double next = ((2 * (double)k + 1) * t * p - (double)k * p0) / ((double)k + 1);   /* Legendre's recursion */
+    double x0 = log(fmax(m->first + (double)a * m->step, 50)), x1 = log(m->first + (double)b * m->step);
+    for (size_t i = a; i < b; i++) {
+        double ev = fmax(m->first + ((double)i + 0.5) * m->step, 50), t = 2 * (log(ev) - x0) / (x1 - x0) - 1, p0 = 0, p = 1;
+        for (size_t j = 0; j < s->terms; j++) {
+            s->polynomial[(k + j) * s->nch + i] = p;
+            s->x[(s->ncol + k + j) * s->nch + i] = back[i] * p;
+            double next = ((2 * (double)j + 1) * t * p - (double)j * p0) / ((double)j + 1);   /* Legendre's recursion */
             p0 = p;
             p = next;
         }
+    }
+    s->mean[s->ncol + k] = 1;
+}
+
+ep_status ep_eds_solver_new(const struct ep_eds *m, const double *theta, const double *lines, const double *back, size_t terms,
+                            double gain, double noise2, struct ep_eds_solver **out, struct ep_err *e)
+{
+    size_t nch = m->nch, nback = m->split ? 2 * terms : terms;
+    struct ep_eds_solver *s = new_solver(nch, m->ncol + nback, gain, noise2);
+    s->ncol = m->ncol;
+    s->nback = nback;
+    s->terms = terms;
+    s->polynomial = doubles(nback * nch);
+    double *b = doubles(nch), least = fmax(1e-3 * level(back, nch), 1e-12);
+    for (size_t i = 0; i < nch; i++) b[i] = fmax(back[i], least);
+    ep_eds_columns(m, theta, s->x, NULL, NULL);
+    if (m->split) background_columns(s, m, b, 0, m->split, 0);
+    background_columns(s, m, b, m->split, nch, nback - terms);
+    for (size_t i = 0; i < nch; i++) {
+        double v = b[i];
         for (size_t k = 0; k < m->ncol; k++) v += LINES_IN_WEIGHTS * fmax(lines[k], 0) * s->x[k * nch + i];
         s->w[i] = 1 / (gain * v + noise2);
     }
     for (size_t k = 0; k < m->ncol; k++) s->mean[k] = lines[k];
-    if (nback) s->mean[m->ncol] = 1;
+    free(b);
     return finish(s, out, e);
 }
 

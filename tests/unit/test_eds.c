@@ -209,30 +209,30 @@ static void test_variance(void **state)
     (void)state;
     struct ep_eds *m = small_model();
     const double lines[3] = { 100, 80, 30 };
-    double theta[8], back[700], q[6] = { 0.9, 0, 0.2, 0, 3, 0 }, t[7];
+    double theta[8], back[700], q[7] = { 0.9, 0, 0.2, 0, 3, 0, 0.5 }, t[8];
     for (size_t i = 0; i < 700; i++) back[i] = 2;
     ep_eds_start(m, theta, NULL);
     struct ep_eds_solver *s;
     struct ep_err e = { 0 };
-    assert_int_equal(ep_eds_solver_new(m, theta, lines, back, 3, 1.5, 0.25, &s, &e), EP_OK);
-    assert_int_equal(s->n, 6);
+    assert_int_equal(ep_eds_solver_new(m, theta, lines, back, 2, 1.5, 0.25, &s, &e), EP_OK);
+    assert_int_equal(s->n, 7);            /* three lines, two terms on each side of 2.4 keV */
     ep_eds_variance_terms(s, q, t);
-    double c[6] = { 50, 20, 10, 1, 0.2, 0 }, var = 0, ours = s->noise2 * t[6];
+    double c[7] = { 50, 20, 10, 1, 0.2, 0.7, -0.1 }, var = 0, ours = s->noise2 * t[7];
     for (size_t i = 0; i < 700; i++) {
         double a = 0, v = 0.25;
-        for (size_t k = 0; k < 6; k++) {
-            a += q[k] * s->lt[i * 6 + k];
+        for (size_t k = 0; k < 7; k++) {
+            a += q[k] * s->lt[i * 7 + k];
             v += 1.5 * c[k] * s->x[k * 700 + i];
         }
         var += a * a * v;
     }
-    for (size_t k = 0; k < 6; k++) ours += s->gain * c[k] * t[k];
+    for (size_t k = 0; k < 7; k++) ours += s->gain * c[k] * t[k];
     NEAR(ours / var, 1, 1e-12);
-    for (size_t k = 0; k < 6; k++)          /* L X = 1: nothing is lost, nothing leaks */
-        for (size_t j = 0; j < 6; j++) {
+    for (size_t k = 0; k < 7; k++)          /* L X = 1: nothing is lost, nothing leaks */
+        for (size_t j = 0; j < 7; j++) {
             double lx = 0;
-            for (size_t i = 0; i < 700; i++) lx += s->lt[i * 6 + k] * s->x[j * 700 + i];
-            NEAR(lx * sqrt(s->normal[k * 6 + k] / s->normal[j * 6 + j]), k == j, 1e-9);
+            for (size_t i = 0; i < 700; i++) lx += s->lt[i * 7 + k] * s->x[j * 700 + i];
+            NEAR(lx * sqrt(s->normal[k * 7 + k] / s->normal[j * 7 + j]), k == j, 1e-9);
         }
     ep_eds_solver_free(s);
     ep_eds_free(m);
@@ -279,6 +279,30 @@ static void test_systematic(void **state)
     }
 }
 
+/* A line that nobody named, at 677 eV (F K): what is wrong down there stays there. NCM, without Ti and La, may
+ * change by what an absent element may read, 0.1 % of LLTO's. With one background for all energies it lost 0.35 and 0.44 %. */
+static void test_low_energies_stay_there(void **state)
+{
+    (void)state;
+    struct sim_detector det = off_detector();
+    double ti[2], la[2], *line = calloc(det.nch, sizeof *line);
+    sim_gauss(&det, 676.8, 2000 * 60, line);            /* as many counts as O K */
+    for (int k = 0; k < 2; k++) {
+        struct image m = eds_scene(1, 16, &det, 2000, false);
+        struct eds_rig r;
+        for (size_t p = 0; p < 16 && k; p++)
+            for (size_t i = 0; i < det.nch; i++) m.val[p * det.nch + i] += (float)line[i];
+        eds_run(&r, EDS_BATTERY, &m);
+        ti[k] = eds_value(&r, "Ti_Ka", 15) / 200000;
+        la[k] = eds_value(&r, "La_La", 15) / 180000;
+        eds_free(&r);
+        image_free(&m);
+    }
+    NEAR(ti[1] - ti[0], 0, 1e-3);
+    NEAR(la[1] - la[0], 0, 1e-3);
+    free(line);
+}
+
 /* A tail or a missing element shows in chi-square; a fit that is right does not. */
 static void test_chi_square_warns(void **state)
 {
@@ -293,12 +317,11 @@ static void test_chi_square_warns(void **state)
         struct image m = eds_scene(4, 64, &det, 4, true);
         struct eds_rig r;
         eds_run(&r, cases[k].params, &m);
-        double chi2 = eds_cell(&r, "fit", "reduced_chi_square", 0);
-        if ((chi2 < 1.25) != cases[k].fits) fail_msg("case %zu: chi-square %g", k, chi2);
+        double chi2 = eds_cell(&r, "fit", "reduced_chi_square", 0), worst = eds_cell(&r, "fit", "worst_residual", 0);
         bool fits = false;
         for (size_t c = 0; c < r.seen[3]->ncol; c++)
             if (strcmp(r.seen[3]->col[c].name, "verdict") == 0) fits = strcmp(r.seen[3]->col[c].text[0], "fits") == 0;
-        if (!cases[k].fits) assert_false(fits);
+        if (fits != cases[k].fits) fail_msg("case %zu: chi-square %g, worst %g sigma", k, chi2, worst);
         eds_free(&r);
         image_free(&m);
     }
@@ -369,8 +392,9 @@ static void test_bad_pixels(void **state)
         for (size_t p = 0; p < 64 * 64; p++) {
             if (p % 200 == 100) continue;
             double off = fabs((double)b.out[i].val[p] - (double)a.out[i].val[p]) / (double)a.out[i].sigma[p];
-            /* Families that the low energies hide among others move with the ratios that are refined. */
-            double limit = strstr("Ti_Ka La_La Mn_Ka Co_Ka Ni_Ka Cu_Ka O_Ka", b.main.d.out[i].name) ? 4e-3 : 0.1;
+            /* Families that the low energies hide among others move with the ratios that are refined, O K beside Ti L a little. */
+            const char *of = b.main.d.out[i].name;
+            double limit = strstr("Ti_Ka La_La Mn_Ka Co_Ka Ni_Ka Cu_Ka", of) ? 4e-3 : strcmp(of, "O_Ka") == 0 ? 0.02 : 0.1;
             if (!(off < limit)) fail_msg("%s of pixel %zu: off by %g sigma", b.main.d.out[i].name, p, off);
         }
     }
@@ -531,7 +555,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines), cmocka_unit_test(test_every_element), cmocka_unit_test(test_silicon),
         cmocka_unit_test(test_columns), cmocka_unit_test(test_derivatives), cmocka_unit_test(test_known_answer),
-        cmocka_unit_test(test_variance), cmocka_unit_test(test_systematic), cmocka_unit_test(test_chi_square_warns),
+        cmocka_unit_test(test_variance), cmocka_unit_test(test_systematic), cmocka_unit_test(test_low_energies_stay_there), cmocka_unit_test(test_chi_square_warns),
         cmocka_unit_test(test_bits), cmocka_unit_test(test_bad_pixels), cmocka_unit_test(test_axes_and_kinds),
         cmocka_unit_test(test_options), cmocka_unit_test(test_names), cmocka_unit_test(test_mistakes),
     };
