@@ -11,6 +11,8 @@ struct ep_raw *ep_graph_raw(struct ep_graph *g, const struct ep_run *run, size_t
 /* Opens the file of a raw signal and finds the signal; nothing when it is open. */
 ep_status ep_raw_open(struct ep_raw *w, struct ep_err *e);
 void ep_raw_close(struct ep_raw *w);
+/* All of it, with the recipe's options; a file that was open stays so. */
+ep_status ep_raw_load(struct ep_raw *w, struct ep_signal **out, struct ep_err *e);
 
 /* Lets the stage declare its outputs from n->items. Mistakes go to d. */
 void ep_node_declare(struct ep_graph *g, struct ep_node *n, struct ep_diag *d);

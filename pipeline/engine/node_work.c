@@ -70,9 +70,7 @@ static ep_status load_whole(struct ep_node *n, struct ep_err *e)
             if (src->node) {
                 st = ep_node_signal(src->node, src->out, &item->whole, e);
             } else {
-                st = ep_raw_open(src->raw, e);
-                if (!st) st = ep_file_load(src->raw->file, src->raw->index, (size_t)1 << 34, &n->loaded[k], e);
-                ep_raw_close(src->raw);
+                st = ep_raw_load(src->raw, &n->loaded[k], e);
                 item->whole = n->loaded[k];
             }
             if (st) return st;

@@ -42,10 +42,8 @@ static void exclude_pixels(struct ep_raw *w, struct ep_arena *a, struct ep_diag 
 }
 
 /* What the recipe says of an input wins over the file. */
-static void apply_options(struct ep_raw *w)
+static void apply_options(const struct ep_input_par *p, struct ep_desc *d)
 {
-    const struct ep_input_par *p = &w->par;
-    struct ep_desc *d = &w->d;
     if (isfinite(p->energy_offset) && d->spectral) d->energy.offset += p->energy_offset / ep_axis_unit_factor(&d->energy);
     if (isfinite(p->counts_per_electron)) {
         d->gain = p->counts_per_electron;
@@ -109,6 +107,16 @@ void ep_raw_close(struct ep_raw *w)
     w->file = NULL;
 }
 
+ep_status ep_raw_load(struct ep_raw *w, struct ep_signal **out, struct ep_err *e)
+{
+    bool was_open = w->file != NULL;             /* by a pass that streams it as well */
+    ep_status st = ep_raw_open(w, e);
+    if (!st) st = ep_file_load(w->file, w->index, (size_t)1 << 34, out, e);
+    if (!st) apply_options(&w->par, &(*out)->d);
+    if (!was_open) ep_raw_close(w);
+    return st;
+}
+
 struct ep_raw *ep_graph_raw(struct ep_graph *g, const struct ep_run *run, size_t input)
 {
     const struct ep_value *val = ep_run_input(g->recipe, run, input, g->arena);
@@ -153,7 +161,7 @@ struct ep_raw *ep_graph_raw(struct ep_graph *g, const struct ep_run *run, size_t
     if (!st) st = ep_raw_open(w, &w->err);
     if (!st) {
         w->d = *ep_file_desc(w->file, w->index);
-        apply_options(w);
+        apply_options(&w->par, &w->d);
         w->d.frame_id = frame_of(g->recipe, run, input, &par);
         exclude_pixels(w, g->arena, g->diag);
         bool known = g->by_time || (!g->no_hash && ep_raw_recall(path, w->index, memory, &content));
