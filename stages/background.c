@@ -15,10 +15,13 @@
 #include "pipeline/numerics/vmath.h"
 #include "stages/background_plan.h"
 #include "stages/pixels.h"
+#include "stages/zero_loss.h"
 
+enum { PORT_INPUT, PORT_LOW };
 struct average { double fwhm; };
 struct par {
     struct ep_windows window, windows;
+    double before[2];
     int method;
     const struct average *average;
     struct ep_numbers percentiles;
@@ -38,6 +41,9 @@ static const struct ep_param params[] = {
       .doc = "The energies that hold background alone, from the first (included) to the second (not included)." },
     { .name = "windows", .type = EP_P_WINDOWS, .offset = offsetof(struct par, windows), .unit = "eV", .min_items = 1, .max_items = 2,
       .doc = "Another name for window, for two of them: one before and one after the edge." },
+    { .name = "before", .type = EP_P_WINDOW, .offset = offsetof(struct par, before), .unit = "eV",
+      .doc = "With low_loss: the energies that hold background alone in front of the edge that comes before window, as [434, 452] for Ti L2,3 "
+             "before O K. What plural scattering makes of that edge is then part of the background." },
     { .name = "method", .type = EP_P_WORD, .offset = offsetof(struct par, method), .def = "ml", .words = methods,
       .doc = "How the background is fitted: ml (Poisson maximum likelihood) is least biased at low counts." },
     { .name = "average", .type = EP_P_RECORD, .offset = offsetof(struct par, average), .record = average_params,
@@ -53,6 +59,8 @@ static const struct ep_param params[] = {
 static const struct ep_port ports[] = {
     { .name = "input", .doc = "Raw counts: a spectrum image, or one spectrum (a sum over a region).", .kinds = EP_IMAGE | EP_SPECTRUM,
       .stream = true, .min = 1, .max = 1 },
+    { .name = "low_loss", .doc = "With before: the low loss of the same pixels, as raw counts.", .kinds = EP_IMAGE | EP_SPECTRUM, .stream = true,
+      .min = 0, .max = 1 },
 };
 
 static const struct ep_outdoc outputs[NSLOT] = {
@@ -121,7 +129,22 @@ static size_t kernel_radius(const struct par *p)
 
 /* ---- declare -------------------------------------------------------------------------------------------------- */
 
-static void check_edges(struct ep_declare *d, const struct ep_desc *in, const double w[2])
+/* Plasmons repeat white lines, L2,3 and M4,5, in front of the window, as far as this reaches; below the energy the background is no power law anyway. */
+#define PLURAL_REACH 70.0
+#define PLURAL_FROM 150.0
+static void check_edges_in_front(struct ep_declare *d, const double w[2])
+{
+    struct ep_edge e[8];
+    size_t n = ep_edges_within(d->elements, fmax(w[0] - PLURAL_REACH, PLURAL_FROM), w[0], e, 8);
+    for (size_t i = 0; i < n && i < 8; i++) {
+        if (strcmp(e[i].shell, "L3") != 0 && strcmp(e[i].shell, "M5") != 0) continue;
+        ep_declare_warn(d, window_param(d->par), "the %s %s edge (%g eV) stands before the fit window %g to %g eV: plural scattering repeats its white "
+                        "lines up to %g eV and more, bent as no power law is; give low_loss, and before: a window in front of that edge", e[i].element,
+                        e[i].shell, e[i].onset, w[0], w[1], e[i].onset + PLURAL_REACH);
+    }
+}
+
+static void check_edges(struct ep_declare *d, const struct ep_desc *in, const double w[2], bool first)
 {
     struct ep_edge e[8];
     if (strncmp(in->meta.signal_type, "EDS", 3) == 0) return;
@@ -131,6 +154,7 @@ static void check_edges(struct ep_declare *d, const struct ep_desc *in, const do
                         "the %s %s edge (%g eV) lies inside the fit window %g to %g eV, which should hold background alone; start the "
                         "window above that edge's tail, or end it before the edge",
                         e[i].element, e[i].shell, e[i].onset, w[0], w[1]);
+    if (first && !ep_declare_input(d, PORT_LOW)) check_edges_in_front(d, w);
 }
 
 /* False if there are no windows to go on with. */
@@ -147,7 +171,7 @@ static bool check_windows(struct ep_declare *d, const struct ep_desc *in)
         ep_declare_window(d, window_param(p), in, w[i], 3);
         if (!(w[i][0] > 0))
             ep_declare_error(d, window_param(p), "the background needs energies above zero, the window begins at %g eV", w[i][0]);
-        check_edges(d, in, w[i]);
+        check_edges(d, in, w[i], i == 0);
         double join = ep_axis_at(&in->energy, (double)in->low.end - 0.5);
         if (in->low.end && w[i][0] < join + in->shift_max)
             ep_declare_error(d, window_param(p), "the window begins at %g eV, but below %g eV the channels are those of the low loss, whose noise "
@@ -181,6 +205,34 @@ static void check_options(struct ep_declare *d, const struct ep_desc *in)
         ep_declare_error(d, "percentiles", "the first percentile must be below the second");
 }
 
+/* An edge in front of the window, whose plural losses are taken along. */
+static void check_plural(struct ep_declare *d, const struct ep_desc *in)
+{
+    const struct par *p = d->par;
+    const struct ep_desc *low = ep_declare_input(d, PORT_LOW);
+    double w[EP_MAX_WINDOWS][2], channel = in->energy.scale * ep_axis_unit_factor(&in->energy);
+    bool before = ep_window_given(p->before);
+    size_t n = fit_windows(p, w);
+    if (low && !before)
+        ep_declare_error(d, NULL, "before is missing: with low_loss it says where there is background alone in front of the edge that comes before "
+                                  "the window, as in before: [434, 452]");
+    if (before && !low)
+        ep_declare_error(d, "before", "low_loss is missing: what plural scattering makes of the edge before the window follows from the low loss "
+                                      "of the same pixels, as in low_loss: o_aligned.low_loss");
+    if (!low || !before) return;
+    if (p->method != ML) ep_declare_error(d, "method", "with low_loss the method is ml, not %s", methods[p->method]);
+    if (p->average) ep_declare_error(d, "average", "with low_loss each pixel is fitted by itself: leave out average");
+    if (n == 2) ep_declare_error(d, window_param(p), "with low_loss there is one window, in front of the edge of interest");
+    if (n == 1 && p->before[1] > w[0][0])
+        ep_declare_error(d, "before", "%g to %g eV must lie below the window, which begins at %g eV", p->before[0], p->before[1], w[0][0]);
+    ep_declare_window(d, "before", in, p->before, 3);
+    if (!(channel > 0)) ep_declare_error(d, "input", "the energy axis runs downwards: with low_loss its scale must be positive");
+    if (!ep_desc_same_grid(in, low))
+        ep_declare_error(d, "low_loss", "the low loss has %zu x %zu pixels, the input has %zu x %zu: they must be the same pixels",
+                         ep_desc_ny(low), ep_desc_nx(low), ep_desc_ny(in), ep_desc_nx(in));
+    ep_zero_loss_check_as(d, "low_loss", low, &ep_zero_loss_default);
+}
+
 static void set_noise(struct ep_desc *o, const struct par *p)
 {
     if (fits_shape_of_neighbours(p) && o->noise != EP_NOISE_UNKNOWN) {
@@ -212,6 +264,31 @@ static double try_fit(struct ep_declare *d, const struct ep_desc *in, bool look)
     d->scratch = ep_fit_scratch(f);
     ep_fit_free(f);
     return m.e_ref;
+}
+
+static void make_front(struct ep_model *m, const struct par *p, const struct ep_desc *in)
+{
+    make_model(m, p, in, true);
+    m->nwindow = 1;
+    memcpy(m->window[0], p->before, sizeof m->window[0]);
+}
+
+/* Of the fit before the edge in front, if there is one. */
+static size_t try_front(struct ep_declare *d, const struct ep_desc *in)
+{
+    const struct par *p = d->par;
+    struct ep_model m;
+    struct ep_fit *f;
+    struct ep_err e = { 0 };
+    if (!ep_window_given(p->before)) return 0;
+    make_front(&m, p, in);
+    if (ep_fit_new(&m, p->exponent_range[0], p->exponent_range[1], &f, &e)) {
+        ep_declare_error(d, "before", "%s", e.msg);
+        return 0;
+    }
+    size_t scratch = ep_fit_scratch(f);
+    ep_fit_free(f);
+    return scratch;
 }
 
 /* As laid out in background_plan.h. */
@@ -249,8 +326,10 @@ static void declare(struct ep_declare *d)
     size_t before = d->diag->nerrors;
     double e_ref = (double)NAN;
     check_options(d, in);
+    check_plural(d, in);
     if (check_windows(d, in) && d->diag->nerrors == before) e_ref = try_fit(d, in, false);
-    size_t fit = d->diag->nerrors > before ? 0 : d->scratch, radius = kernel_radius(p);
+    size_t fit = d->diag->nerrors > before ? 0 : d->scratch, front = d->diag->nerrors > before ? 0 : try_front(d, in), radius = kernel_radius(p);
+    const struct ep_desc *low = ep_declare_input(d, PORT_LOW);
 
     struct ep_desc *net = ep_declare_like(d, "net", in, "Net intensity");
     net->primary = true;
@@ -266,7 +345,8 @@ static void declare(struct ep_declare *d)
                 false);
     declare_map(d, in, CHI2, "", "Reduced chi-square of the background", false);
     d->halo = radius;
-    d->scratch = scratch_bytes(in, fit, radius);
+    d->scratch = scratch_bytes(in, fit > front ? fit : front, radius);
+    if (low) d->scratch += ep_background_plural_scratch(ep_desc_nch(in), ep_desc_nch(low));
 }
 
 static void declare_look(struct ep_declare *d)
@@ -299,7 +379,10 @@ static void want(const struct ep_declare *d, const struct ep_want *out, struct e
     if (r.end < image->energy.size) r.end++;
     for (size_t i = 0; i < d->nout; i++)
         if (out[i].wanted && d->out[i].spectral) r = ep_range_hull(r, out[i].ch);
-    in[0].ch = r;
+    in[PORT_INPUT].ch = r;
+    if (!d->in[PORT_LOW].n) return;
+    in[PORT_INPUT].ch = ep_range_hull(r, ep_reach(image, ((const struct par *)d->par)->before[0], ((const struct par *)d->par)->before[1]));
+    in[PORT_LOW].ch = (struct ep_range){ 0, ep_desc_nch(d->in[PORT_LOW].v[0].d) };
 }
 
 /* ---- prepare -------------------------------------------------------------------------------------------------- */
@@ -309,6 +392,7 @@ static void free_plan(void *plan)
     struct plan *q = plan;
     if (!q) return;
     ep_fit_free(q->fit);
+    ep_fit_free(q->front);
     free(q->kernel);
     free(q->x);
     ep_rows_free(&q->rows);
@@ -398,6 +482,13 @@ static ep_status prepare_as(const struct ep_prepare *p, void **plan, bool look, 
         else st = two_powers(&q->m, p, e);
     }
     if (!st) st = ep_fit_new(&q->m, par->exponent_range[0], par->exponent_range[1], &q->fit, e);
+    if (!st && p->in[PORT_LOW].n) {
+        const struct ep_axis *axis = &p->in[PORT_LOW].v[0].d->energy;
+        q->nlow = axis->size;
+        q->stretch = in->energy.scale * ep_axis_unit_factor(&in->energy) / (axis->scale * ep_axis_unit_factor(axis));
+        make_front(&q->front_m, par, in);
+        st = ep_fit_new(&q->front_m, par->exponent_range[0], par->exponent_range[1], &q->front, e);
+    }
     if (st) {
         free_plan(q);
         return st;
@@ -408,9 +499,11 @@ static ep_status prepare_as(const struct ep_prepare *p, void **plan, bool look, 
     q->x = ep_xcalloc(q->nch, sizeof *q->x);
     ep_model_abscissae(&q->m, 0, (struct ep_range){ 0, q->nch }, q->x);
     if (!look && q->m.form != EP_MODEL_TWO_POWERS) ep_rows_make(&q->rows, q->x, q->nch);
-    q->at_cov = aligned(ep_fit_scratch(q->fit));
+    size_t fit = ep_fit_scratch(q->fit), front = q->front ? ep_fit_scratch(q->front) : 0;
+    q->at_cov = aligned(fit > front ? fit : front);
     q->at_spectrum = q->at_cov + aligned(ep_functionals_scratch(in, 1));
     q->at_sums = q->at_spectrum + aligned(2 * q->nch * sizeof(double));
+    q->at_plural = q->at_sums;          /* never with `average` */
     *plan = q;
     return EP_OK;
 }
@@ -432,7 +525,10 @@ static ep_status prepare_look(const struct ep_prepare *p, void **plan, struct ep
     "image's own exponents (at least 0.1 apart), fitted with the weights of the mean spectrum. average takes the exponent from a " \
     "Gaussian-weighted neighbourhood, which lowers its noise and correlates neighbouring pixels; neighbours that are masked or not finite " \
     "are left out, and frames of a series are not mixed. The net spectrum carries the covariance of the fit, so that sums over " \
-    "windows know that all channels share the background's error. Nothing is clamped at zero."
+    "windows know that all channels share the background's error. Nothing is clamped at zero. With low_loss and before, the edge in front of " \
+    "the window, as Ti L2,3 in front of O K, is followed up to the window, its plural losses are taken off with the low loss, the power law is " \
+    "fitted to what is left there, and what plural scattering makes of edge and power law is put on again: that is the background, while " \
+    "amplitude and exponent stay those of the power law through the counts of the window."
 #define REFERENCE_TEXT \
     "R. F. Egerton, Electron Energy-Loss Spectroscopy in the Electron Microscope, 3rd ed. (Springer, 2011), section 4.4; " \
     "P. Cueva et al., Microsc. Microanal. 18 (2012) 667 (average, lcpl)."

@@ -54,18 +54,27 @@ static struct ep_range channels(const struct ep_cell *c)
     return c ? (struct ep_range){ c->ch0, c->ch0 + c->nch } : (struct ep_range){ 0, 0 };
 }
 
-static void put_spectra(const struct ep_apply *a, const struct plan *p, size_t y, size_t x, const struct ep_fit_result *r)
+static struct ep_range wanted_channels(const struct ep_apply *a, const struct plan *p)
+{
+    return ep_range_hull(channels(wanted(a, p, NET)), channels(wanted(a, p, BACKGROUND)));
+}
+
+/* plural: the background in channels `known`, where it is not the model's; else NULL. */
+static void put_spectra(const struct ep_apply *a, const struct plan *p, size_t y, size_t x, const struct ep_fit_result *r,
+                        const double *plural, struct ep_range known)
 {
     const struct ep_cell *in = &a->in[0], *net = wanted(a, p, NET), *back = wanted(a, p, BACKGROUND);
-    struct ep_range ch = ep_range_hull(channels(net), channels(back));
+    struct ep_range ch = wanted_channels(a, p);
     if (ch.first == ch.end) return;
     size_t iy = ep_in_y(in, a->area.y0 + y), ix = ep_in_x(in, a->area.x0 + x);
     double shift = ep_shift_at(in, iy * in->a.nx + ix), *b = (double *)(void *)((char *)a->scratch + p->at_spectrum);
-    bool by_rows = shift == 0 && ep_rows_hold(&p->rows, r->theta);   /* of the net, whatever else is wanted */
+    bool by_rows = !plural && shift == 0 && ep_rows_hold(&p->rows, r->theta);   /* of the net, whatever else is wanted */
     if (back || !by_rows) {
         if (shift == 0) ep_model_background_at(&p->m, r->theta, p->x + ch.first, ch.end - ch.first, b);
         else ep_model_background(&p->m, r->theta, shift, ch, b);
     }
+    for (size_t i = known.first > ch.first ? known.first : ch.first; plural && i < known.end && i < ch.end; i++)
+        b[i - ch.first] = plural[i - known.first];
     if (net) {
         const float *from = ep_cell_spectrum(in, iy, ix) + (net->ch0 - in->ch0);
         const double *under = b + (net->ch0 - ch.first);
@@ -85,15 +94,18 @@ static void put_spectra(const struct ep_apply *a, const struct plan *p, size_t y
     }
 }
 
-static void put_pixel(const struct ep_apply *a, const struct plan *p, size_t y, size_t x, const struct ep_fit_result *r)
+static void put_pixel(const struct ep_apply *a, const struct plan *p, size_t y, size_t x, struct ep_fit_result *r)
 {
     size_t at = y * a->area.nx + x;
+    struct ep_range known = { 0, 0 };
+    const double *plural = NULL;
+    if (p->front && !ep_fatal(a->flag[at] | r->flag)) plural = ep_background_plural(a, p, y, x, wanted_channels(a, p).end, &known, r);
     a->flag[at] |= r->flag | (p->estimated ? (uint32_t)EP_FLAG_SIGMA_ESTIMATED : 0);
     if (a->theta) memcpy(a->theta + at * EP_NTHETA, r->theta, sizeof r->theta);
     if (a->cmat) memcpy(a->cmat + at * EP_NCMAT, r->cmat, sizeof r->cmat);
     if (!ep_fatal(a->flag[at])) {
         put_maps(a, p, y, x, r);
-        put_spectra(a, p, y, x, r);
+        put_spectra(a, p, y, x, r, plural, known);
         return;
     }
     for (size_t i = 0; i < a->nout; i++) ep_fill_nan(&a->out[i], y, x);

@@ -1,4 +1,4 @@
-/* What the two halves of the background stage share: the plan, and how a cell is computed. */
+/* What the parts of the background stage share: the plan, and how a cell is computed. */
 #ifndef EP_STAGES_BACKGROUND_PLAN_H
 #define EP_STAGES_BACKGROUND_PLAN_H
 #include "pipeline/numerics/background_fit.h"
@@ -22,9 +22,18 @@ struct plan {
     size_t at_cov, at_spectrum, at_sums, nch;
     size_t radius, frame_rows;     /* of the averaging, 0 without; it stays within one frame of a series */
     double *kernel;                /* [2 radius + 1]: one direction */
+    struct ep_model front_m;       /* with low_loss: the power law before the edge in front; front: its fit, else NULL */
+    struct ep_fit *front;
+    size_t at_plural, nlow;        /* scratch of ep_background_plural; channels of the low loss */
+    double stretch;                /* width of the input's channels in those of the low loss */
     double *x;                     /* abscissae of all channels at shift 0 */
     struct ep_rows rows;           /* for the net of exp(theta0 - theta1 x) at shift 0 */
 };
 
+/* With low_loss, at one pixel: the background, plural losses of the edge in front included, in channels *ch, the window's first to end - 1 or
+ * its last; it lies in the scratch. res: flags are added, chi2 is of this background. NULL where there is none: a fatal flag says why. */
+const double *ep_background_plural(const struct ep_apply *a, const struct plan *p, size_t y, size_t x, size_t end, struct ep_range *ch,
+                                   struct ep_fit_result *res);
+size_t ep_background_plural_scratch(size_t nch, size_t nlow);
 ep_status ep_background_apply(const struct ep_apply *a, struct ep_err *e);
 #endif

@@ -5,14 +5,24 @@
 #include "pipeline/base/mem.h"
 #include "stages/centre.h"
 
+#define OWN_WIDTHS 3.3
+#define OWN_FROM 1.5
+#define OWN_TO 4.5
+
 static double channel_of(const struct ep_axis *a)
 {
     return a->scale * ep_axis_unit_factor(a);
 }
 
+const struct ep_zero_loss_par ep_zero_loss_default = { { -20, 20 }, (double)NAN };
+
 bool ep_zero_loss_check(struct ep_declare *d, const char *port, const struct ep_desc *in)
 {
-    const struct ep_zero_loss_par *p = d->par;
+    return ep_zero_loss_check_as(d, port, in, d->par);
+}
+
+bool ep_zero_loss_check_as(struct ep_declare *d, const char *port, const struct ep_desc *in, const struct ep_zero_loss_par *p)
+{
     size_t before = d->diag->nerrors;
     if (strncmp(in->meta.signal_type, "EDS", 3) == 0) {
         ep_declare_error(d, port, "the spectra are of X-rays, which have no zero-loss peak: give the low loss");
@@ -29,6 +39,15 @@ bool ep_zero_loss_check(struct ep_declare *d, const char *port, const struct ep_
     else if (lo >= 0 && reach == 0 && p->zlp_window[0] < 0 && p->zlp_window[1] > 0)
         ep_declare_error(d, port, "the axis begins at %g eV: half of the zero-loss peak is cut off", lo);
     return d->diag->nerrors == before;
+}
+
+static void common(struct ep_zero_loss *z, const struct ep_zero_loss_par *par, const struct ep_desc *in)
+{
+    memcpy(z->window, par->zlp_window, sizeof z->window);
+    z->gain = in->gain;
+    z->nch = ep_desc_nch(in);
+    static const double full[] = { [EP_U8] = 255, [EP_U16] = 65535, [EP_I8] = 127, [EP_I16] = 32767, [EP_I32] = 0 };
+    z->full = in->dtype < sizeof full / sizeof *full ? full[in->dtype] : 0;
 }
 
 /* ---- one spectrum ---- */
@@ -70,6 +89,30 @@ struct ep_peak ep_zero_loss_find(const struct ep_zero_loss *z, const struct ep_a
     k.end = k.at + z->end / channel;
     if (z->full > 0 && (double)y[top] >= z->full) k.flag = EP_FLAG_SATURATED;
     return k;
+}
+
+/* Channels from the highest one to half of its height. */
+static double half_height(const float *y, size_t nch, size_t top, int step)
+{
+    size_t i = top;
+    while (i > 0 && i + 1 < nch && y[i] > y[top] / 2) i = (size_t)((long)i + step);
+    double half = (double)y[top] / 2, here = (double)y[i], last = (double)y[(size_t)((long)i - step)];
+    return fabs((double)i - (double)top) - 1 + (last > here ? (last - half) / (last - here) : 1);
+}
+
+struct ep_peak ep_zero_loss_own(const struct ep_zero_loss_par *par, const struct ep_desc *in, const float *y, double shift)
+{
+    struct ep_zero_loss z;
+    struct ep_peak k = { (double)NAN, (double)NAN, (double)NAN, 0 };
+    size_t top;
+    common(&z, par, in);
+    k.flag = highest(&z, &in->energy, y, shift, &top);
+    if (k.flag) return k;
+    double width = half_height(y, z.nch, top, 1) + half_height(y, z.nch, top, -1), channel = channel_of(&in->energy);
+    z.fwhm = width * channel;
+    z.half = fmax(3, width);
+    z.end = fmin(fmax(OWN_WIDTHS * z.fwhm, OWN_FROM), OWN_TO);
+    return ep_zero_loss_find(&z, &in->energy, y, shift);
 }
 
 const float *ep_zero_loss_filled(const struct ep_cell *c, const float *y, size_t nch, float *room)
@@ -120,15 +163,6 @@ void ep_zero_loss_look_declare(struct ep_declare *d, const struct ep_desc *in, c
     o->energy = beside->energy;
     snprintf(o->unit, sizeof o->unit, "counts");
     snprintf(o->long_name, sizeof o->long_name, "Mean spectrum");
-}
-
-static void common(struct ep_zero_loss *z, const struct ep_zero_loss_par *par, const struct ep_desc *in)
-{
-    memcpy(z->window, par->zlp_window, sizeof z->window);
-    z->gain = in->gain;
-    z->nch = ep_desc_nch(in);
-    static const double full[] = { [EP_U8] = 255, [EP_U16] = 65535, [EP_I8] = 127, [EP_I16] = 32767, [EP_I32] = 0 };
-    z->full = in->dtype < sizeof full / sizeof *full ? full[in->dtype] : 0;
 }
 
 ep_status ep_zero_loss_look_prepare(const struct ep_prepare *p, const struct ep_desc *in, size_t item, const struct ep_desc *beside,

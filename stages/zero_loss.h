@@ -16,6 +16,9 @@ struct ep_zero_loss_par { double zlp_window[2], zlp_end; };
 
 /* Says what is wrong with a low-loss image, at port (NULL: input). False when there was something. */
 bool ep_zero_loss_check(struct ep_declare *d, const char *port, const struct ep_desc *in);
+/* The same of stages without these parameters, which look for the peak in the default window. */
+extern const struct ep_zero_loss_par ep_zero_loss_default;
+bool ep_zero_loss_check_as(struct ep_declare *d, const char *port, const struct ep_desc *in, const struct ep_zero_loss_par *p);
 
 /* ---- the look: the streamed item `item` of the stage holds the peak; `beside` (NULL: none), item 0 then, is averaged as it is ---- */
 
@@ -53,4 +56,7 @@ ep_status ep_zero_loss_tail(const struct ep_zero_loss *z, const struct ep_axis *
 struct ep_peak { double at, end, slope; uint32_t flag; };
 /* The peak of a whole spectrum whose axis is shifted by `shift` eV. A fatal flag says why there is none. */
 struct ep_peak ep_zero_loss_find(const struct ep_zero_loss *z, const struct ep_axis *axis, const float *y, double shift);
+/* The peak of a whole spectrum by itself, for stages without the look: it ends 3.3 of its own widths above its centre, but not nearer than 1.5
+ * or farther than 4.5 eV; that is no place chosen by noise, and losses are few there. */
+struct ep_peak ep_zero_loss_own(const struct ep_zero_loss_par *par, const struct ep_desc *in, const float *y, double shift);
 #endif

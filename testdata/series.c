@@ -89,7 +89,7 @@ static int render(const struct sim_library *library, const struct sim_scene *sce
                 range == SIM_RANGE_O ? &library->core : &library->low;
             double electrons = sim_electrons(column, sim_ranges[range].dwell_s, dose);
             if (range == SIM_RANGE_O) {
-                sim_mix_core(library, column, electrons, &mix);
+                sim_mix_core(column, electrons, &mix);
                 sim_expected(basis, &mix, fine);
             } else if (range == SIM_RANGE_LL) {
                 sim_mix_low(library, column, electrons, &mix);

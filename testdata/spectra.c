@@ -2,6 +2,8 @@
  * Plural scattering (Egerton 3.4): n valence losses happen with the Poisson probability
  * P_n(t/lambda), the spectrum after n of them is the n-fold convolution of single scattering.
  * Inner-shell losses are rare: at most one per electron, any number of valence losses beside it.
+ * In the range of O K the shallow edges (Li K, Ti M, ...) of the host as grown count among its
+ * valence losses: what follows a core loss is what the low loss shows.
  * Where the probe touches both materials, its electrons run in either of them: the spectra add.
  * Elastic scattering out of the aperture is left out (scenario).
  */
@@ -277,7 +279,32 @@ static int make_low(struct sim_basis *b, struct workspace *w, struct sim_err *er
     return SIM_OK;
 }
 
-static int make_core(struct sim_basis *b, struct workspace *w, struct sim_err *err)
+/* Adds a host's shallow edges, as grown, to the transform of its valence losses. */
+static void add_shallow_edges(const struct sim_library *library, enum sim_host host,
+                              double step_ev, struct workspace *w)
+{
+    const struct sim_material *m = &sim_materials[host];
+    const struct { enum sim_edge_id edge; double mol_l; } shallow[] = {
+        {host == SIM_NCM ? SIM_EDGE_LI_NCM : SIM_EDGE_LI_LLTO, m->lithium_mol_l},
+        {SIM_EDGE_TM_M, m->tm_mol_l}, {SIM_EDGE_TI_M, m->ti_mol_l}, {SIM_EDGE_LA_N, m->la_mol_l}};
+    double path = sim_mean_free_path_nm(host);
+    struct transform *t = &w->valence[host];
+    for (size_t i = 0; i < FFT_LENGTH; i++) {
+        t->re[i] *= path / library->valence_path_nm[host];
+        t->im[i] *= path / library->valence_path_nm[host];
+    }
+    for (size_t k = 0; k < sizeof shallow / sizeof *shallow; k++) {
+        double factor = SIM_PER_NM3 * shallow[k].mol_l * path;
+        sample_edge(&w->current, shallow[k].edge, step_ev, w->taper_ev);
+        for (size_t i = 0; i < FFT_LENGTH; i++) {
+            t->re[i] += factor * w->current.re[i];
+            t->im[i] += factor * w->current.im[i];
+        }
+    }
+}
+
+static int make_core(const struct sim_library *library, struct sim_basis *b, struct workspace *w,
+                     struct sim_err *err)
 {
     double channel = sim_ranges[SIM_RANGE_O].scale_ev;
     b->window[SIM_CORE_WINDOW_O] = (struct sim_window){530.0, 560.0};
@@ -286,11 +313,15 @@ static int make_core(struct sim_basis *b, struct workspace *w, struct sim_err *e
     b->nwindows = 3;
     w->taper_ev = 730.0;
     begin_basis(b, 425.0, 691.0, channel, w);
+    for (int host = 0; host < SIM_HOSTS; host++) {
+        add_shallow_edges(library, (enum sim_host)host, b->step_ev, w);
+    }
     /* the order is that of the enum SIM_CORE_... */
     if (add_background(b, "ncm_background", SIM_NCM, channel, err) != SIM_OK ||
         add_background(b, "llto_background", SIM_LLTO, channel, err) != SIM_OK ||
         add_background(b, "sto_background", SIM_STO, channel, err) != SIM_OK ||
         add_edge(b, "ti_l", SIM_EDGE_TI_L, SIM_LLTO, w, err) != SIM_OK ||
+        add_edge(b, "ti_l_ncm", SIM_EDGE_TI_L, SIM_NCM, w, err) != SIM_OK ||
         add_edge(b, "ti_l_sto", SIM_EDGE_TI_L, SIM_STO, w, err) != SIM_OK ||
         add_edge(b, "mn_l", SIM_EDGE_MN_L, SIM_NCM, w, err) != SIM_OK ||
         add_edge(b, "o_k_prepeak_ncm", SIM_EDGE_O_PRE, SIM_NCM, w, err) != SIM_OK ||
@@ -321,21 +352,20 @@ int sim_library_make(struct sim_library *library, struct sim_err *err)
         return sim_fail(err, SIM_FAILED, "no memory for the spectra");
     }
     int status = make_low(&library->low, w, err);
-    if (status == SIM_OK) {
-        status = make_core(&library->core, w, err);
-    }
-    free(w);
-    if (status != SIM_OK) {
-        sim_library_free(library);
-        return status;
-    }
-    for (int host = 0; host < SIM_HOSTS; host++) {
+    for (int host = 0; host < SIM_HOSTS && status == SIM_OK; host++) {
         /* the tabulated path counts all losses */
         double all = 1.0 / sim_mean_free_path_nm((enum sim_host)host);
         double edges = edge_losses_per_nm(&library->low, (enum sim_host)host);
         library->valence_path_nm[host] = 1.0 / (all - edges);
     }
-    return SIM_OK;
+    if (status == SIM_OK) {
+        status = make_core(library, &library->core, w, err);
+    }
+    free(w);
+    if (status != SIM_OK) {
+        sim_library_free(library);
+    }
+    return status;
 }
 
 static void free_basis(struct sim_basis *basis)
@@ -412,20 +442,23 @@ void sim_mix_low(const struct sim_library *library, const struct sim_column *col
     }
 }
 
-void sim_mix_core(const struct sim_library *library, const struct sim_column *column,
-                  double electrons, struct sim_mix *mix)
+void sim_mix_core(const struct sim_column *column, double electrons, struct sim_mix *mix)
 {
     double t = column->thickness_nm;
     double per_area = electrons * SIM_PER_NM3 * t;
     const struct sim_material *ncm = &sim_materials[SIM_NCM], *llto = &sim_materials[SIM_LLTO];
     const struct sim_material *sto = &sim_materials[SIM_STO];
     double ncm_share = host_share(column, SIM_NCM);
+    double ti_ncm = fmax(column->ti_llto - column->llto, 0.0); /* titanium that left the LLTO */
     memset(mix, 0, sizeof *mix);
-    set_tau(library, column, mix);
+    for (int host = 0; host < SIM_HOSTS; host++) {
+        mix->tau[host] = t / sim_mean_free_path_nm((enum sim_host)host);
+    }
     mix->amplitude[SIM_CORE_BACK_NCM] = electrons * t * ncm_share * ncm->background_per_nm_ev;
     mix->amplitude[SIM_CORE_BACK_LLTO] = electrons * t * column->llto * llto->background_per_nm_ev;
     mix->amplitude[SIM_CORE_BACK_STO] = electrons * t * column->sto * sto->background_per_nm_ev;
-    mix->amplitude[SIM_CORE_TI_L] = per_area * column->ti_llto * llto->ti_mol_l;
+    mix->amplitude[SIM_CORE_TI_L] = per_area * (column->ti_llto - ti_ncm) * llto->ti_mol_l;
+    mix->amplitude[SIM_CORE_TI_L_NCM] = per_area * ti_ncm * llto->ti_mol_l;
     mix->amplitude[SIM_CORE_TI_L_STO] = per_area * column->sto * sto->ti_mol_l;
     mix->amplitude[SIM_CORE_MN_L] = per_area * column->tm * ncm->tm_mol_l / 3.0;
     mix->amplitude[SIM_CORE_O_PRE] = per_area * column->ncm * column->prepeak * ncm->oxygen_mol_l;

@@ -17,7 +17,7 @@ enum { SIM_MAX_ORDERS = 8, SIM_MAX_COMPONENTS = 12, SIM_WINDOWS = 4 };
 
 struct sim_component {
     const char *name;
-    enum sim_host host;    /* whose valence losses follow */
+    enum sim_host host;    /* whose losses follow: low, of valence electrons; core, of all its electrons */
     size_t norders;        /* 1: no plural scattering */
     double area;           /* of the edge: nm^2 per atom; of valence losses: 1 */
     size_t first[SIM_MAX_ORDERS];       /* nothing below this index */
@@ -49,8 +49,9 @@ struct sim_basis {
 enum { SIM_LOW_NCM, SIM_LOW_LLTO, SIM_LOW_STO, SIM_LOW_TM_M, SIM_LOW_TI_M, SIM_LOW_TI_M_STO,
        SIM_LOW_LA_N, SIM_LOW_LI_NCM, SIM_LOW_LI_LLTO, SIM_LOW_COMPONENTS };
 enum { SIM_LOW_WINDOW_ALL, SIM_LOW_WINDOW_LI };
-enum { SIM_CORE_BACK_NCM, SIM_CORE_BACK_LLTO, SIM_CORE_BACK_STO, SIM_CORE_TI_L, SIM_CORE_TI_L_STO,
-       SIM_CORE_MN_L, SIM_CORE_O_PRE, SIM_CORE_O_NCM, SIM_CORE_O_LLTO, SIM_CORE_O_STO };
+enum { SIM_CORE_BACK_NCM, SIM_CORE_BACK_LLTO, SIM_CORE_BACK_STO, SIM_CORE_TI_L, SIM_CORE_TI_L_NCM,
+       SIM_CORE_TI_L_STO, SIM_CORE_MN_L, SIM_CORE_O_PRE, SIM_CORE_O_NCM, SIM_CORE_O_LLTO,
+       SIM_CORE_O_STO };
 enum { SIM_CORE_WINDOW_O, SIM_CORE_WINDOW_PRE, SIM_CORE_WINDOW_MAIN };
 enum { SIM_RANGE_LL, SIM_RANGE_LI, SIM_RANGE_O, SIM_RANGES };
 
@@ -68,14 +69,13 @@ void sim_library_free(struct sim_library *library);
 /* How much of each component a column gives. */
 struct sim_mix {
     double amplitude[SIM_MAX_COMPONENTS];
-    double tau[SIM_HOSTS]; /* t/lambda of the valence losses */
+    double tau[SIM_HOSTS]; /* t/lambda of the losses that follow */
 };
 
 double sim_electrons(const struct sim_column *column, double dwell_s, double dose);
 void sim_mix_low(const struct sim_library *library, const struct sim_column *column,
                  double electrons, struct sim_mix *mix);
-void sim_mix_core(const struct sim_library *library, const struct sim_column *column,
-                  double electrons, struct sim_mix *mix);
+void sim_mix_core(const struct sim_column *column, double electrons, struct sim_mix *mix);
 
 /* The expected spectrum on the fine grid; fine has basis->n values. */
 void sim_expected(const struct sim_basis *basis, const struct sim_mix *mix, double *fine);

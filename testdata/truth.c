@@ -88,7 +88,7 @@ static double truth_value(const struct sim_library *library, const struct truth_
     case MAP_O_PRE:
     case MAP_O_MAIN:
         electrons = sim_electrons(column, sim_ranges[SIM_RANGE_O].dwell_s, dose);
-        sim_mix_core(library, column, electrons, &mix);
+        sim_mix_core(column, electrons, &mix);
         return o_counts(library, &mix,
                         map->kind == MAP_O ? SIM_CORE_WINDOW_O
                         : map->kind == MAP_O_PRE ? SIM_CORE_WINDOW_PRE : SIM_CORE_WINDOW_MAIN);
@@ -166,7 +166,7 @@ static int write_parts(struct sim_file *file, const struct sim_library *library,
         double electrons = sim_electrons(&column, r->dwell_s, dose);
         struct sim_mix mix, part;
         if (range == SIM_RANGE_O) {
-            sim_mix_core(library, &column, electrons, &mix);
+            sim_mix_core(&column, electrons, &mix);
         } else {
             sim_mix_low(library, &column, electrons, &mix);
         }
@@ -324,7 +324,7 @@ static void state_oxygen(struct sim_text *t, const struct sim_library *library,
         struct sim_column column = pristine_column(run, (enum sim_host)host);
         struct sim_mix mix;
         column.prepeak = run->prepeak;
-        sim_mix_core(library, &column, 1.0, &mix);
+        sim_mix_core(&column, 1.0, &mix);
         sim_json_number(t, sim_materials[host].name,
                         o_counts(library, &mix, SIM_CORE_WINDOW_PRE) /
                             o_counts(library, &mix, SIM_CORE_WINDOW_MAIN));

@@ -480,7 +480,7 @@ static void test_plural_counts(void **unused)
     at.zlp = 0.03;                               /* between two channels */
     s.zlp = 300;                                 /* an excitation at 300 eV, as sharp as the zero-loss peak */
     expect(&at, &a, false, low);
-    assert_true(ep_plural_kernel(low, a.size, 200.3, 240, core.size, p));
+    assert_true(ep_plural_kernel(low, a.size, 200.3, 240, 1, core.size, p));
     near(p[0], 1, 1e-9);
     expect(&s, &core, false, whole);
     for (size_t i = 0; i < core.size; i++) edge[i] = order(&s, &core, i, 0, 0);
@@ -493,7 +493,7 @@ static void test_plural_counts(void **unused)
         near(sum, window_sum(&core, whole, e, e + 10), 2e-3 * s.electrons * exp(-1) + 1e-3 * sum);
     }
     memset(low, 0, a.size * sizeof *low);
-    assert_false(ep_plural_kernel(low, a.size, 200, 240, core.size, p));
+    assert_false(ep_plural_kernel(low, a.size, 200, 240, 1, core.size, p));
     free(low), free(p), free(w), free(edge), free(whole);
 }
 
