@@ -43,7 +43,7 @@ static const struct ep_param params[] = {
       .doc = "Another name for window, for two of them: one before and one after the edge." },
     { .name = "before", .type = EP_P_WINDOW, .offset = offsetof(struct par, before), .unit = "eV",
       .doc = "With low_loss: the energies that hold background alone in front of the edge that comes before window, as [434, 452] for Ti L2,3 "
-             "before O K. What plural scattering makes of that edge is then part of the background." },
+             "before O K; what plural scattering makes of that edge is then part of the background." },
     { .name = "method", .type = EP_P_WORD, .offset = offsetof(struct par, method), .def = "ml", .words = methods,
       .doc = "How the background is fitted: ml (Poisson maximum likelihood) is least biased at low counts." },
     { .name = "average", .type = EP_P_RECORD, .offset = offsetof(struct par, average), .record = average_params,

@@ -7,8 +7,8 @@
  * In the fit window B1 + T is a power law, B: what background and the edge's tail are without plural losses. From the window on T = B - B1 is
  * put in place of the counts, which hold the next edge there, and the background is
  *     b_i = B_i + sum_{k>0} p_k T_{i-k}.
- * As for any net, sigma is that of counts and of a power law through the window; that of T, smooth and averaged by p, adds less than 2 % to
- * it (test_montecarlo_stages).
+ * As for any net, sigma is that of counts and of a power law through the window: the noise of T and of p is smooth and averaged, and what is
+ * left of it when a power law has been fitted changes sigma by less than 2 % (test_montecarlo_stages).
  */
 #include <math.h>
 #include <string.h>
