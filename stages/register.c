@@ -166,11 +166,11 @@ const struct ep_stage ep_stage_register = {
     .method = "A correlation over all shifts gives a start, least squares on gradients the shift to a fraction of a pixel; pixel sizes and fields "
               "may differ, and so may intensities by a factor and an offset, nothing else. Both maps are smoothed alike (1.2 of the larger "
               "pixel), so that interpolation does not draw the shift towards half pixels. Sigma comes from the noise of both maps and the "
-              "gradients that they share, and is wider when they differ by more than noise. A direction without shared gradients, such as "
-              "along a straight interface, is unconstrained: its shift is given as none, its sigma is missing, and the table says so (along and "
+              "gradients that they share, and is wider when they differ by more than noise: by how much parts of the field, "
+              "blocks or whole strips of it, disagree. A direction without shared gradients, such as along a straight interface, is unconstrained: its shift is given as none, its sigma is missing, and the table says so (along and "
               "across: the best determined direction and the one at right angles). A map registered on itself, as the reference run of a series is, "
               "has the shift 0 with sigma 0. Do not register on an element that diffuses.",
-    .version = 2,
+    .version = 3,
     .params = params, .params_size = sizeof(struct par),
     .ports = ports, .nports = sizeof ports / sizeof *ports,
     .outputs = outputs, .noutputs = sizeof outputs / sizeof *outputs,

@@ -14,7 +14,8 @@
  *
  * Offset and scale are fitted too: of each gradient only what an offset and a scale cannot imitate counts (its part at right angles to 1
  * and to S), or a wedge would seem to tell the shift. Where more than noise is left, the scatter of the shift between parts of the field
- * (jackknife: B. Efron and C. Stein, Ann. Stat. 9 (1981) 586) may be wider than the noise says, and stands instead.
+ * (jackknife: B. Efron and C. Stein, Ann. Stat. 9 (1981) 586) may be wider than the noise says, and stands instead: parts are blocks,
+ * and strips of them along and across the direction that is known best.
  */
 #include "pipeline/numerics/image_shift.h"
 
@@ -133,6 +134,7 @@ struct level {
     size_t n;
     double area;                       /* of one pixel of a */
     double offset, scale, h[3], g[2], chi2, compared;
+    double dir[2];                     /* y, x of a unit vector, along and across which the field is divided into blocks */
     struct block *block;               /* [BLOCKS * BLOCKS] */
 };
 
@@ -221,6 +223,21 @@ static struct slopes slopes_at(const struct level *l, const struct projection *p
 #define BLOCKS 5                   /* of the field, in each direction, for the jackknife */
 struct block { double h[3], g[2]; };
 
+static size_t block_of(const struct level *l, size_t i)
+{
+    const struct ep_image *a = l->a;
+    double y = (double)(i / a->nx) + 0.5 - (double)a->ny / 2, x = (double)(i % a->nx) + 0.5 - (double)a->nx / 2;
+    double ey = span(a->ny, a->hy) / 2, ex = span(a->nx, a->hx) / 2, along[2], reach[2] = { 0, 0 };
+    for (int k = 0; k < 2; k++) {
+        double dy = k ? l->dir[1] : l->dir[0], dx = k ? -l->dir[0] : l->dir[1];
+        along[k] = y * a->hy * dy + x * a->hx * dx;
+        reach[k] = fabs(ey * dy) + fabs(ex * dx);
+    }
+    size_t at[2];
+    for (int k = 0; k < 2; k++) at[k] = (size_t)fmin(fmax(0, (along[k] / reach[k] + 1) / 2 * BLOCKS), BLOCKS - 1);
+    return at[1] * BLOCKS + at[0];
+}
+
 static void normal_equations(struct level *l)
 {
     struct projection p = project(l, l->width);
@@ -232,7 +249,7 @@ static void normal_equations(struct level *l)
         if (isnan(l->va[i]) || isnan(l->vb[i])) continue;
         double r = l->va[i] - l->offset - l->scale * l->vb[i], w = l->scale * l->area;
         struct slopes s = slopes_at(l, &p, i);
-        struct block *b = &sum[i / l->a->nx * BLOCKS / l->a->ny * BLOCKS + i % l->a->nx * BLOCKS / l->a->nx];
+        struct block *b = &sum[block_of(l, i)];
         b->g[0] += w * s.b[0] * r;
         b->g[1] += w * s.b[1] * r;
         b->h[0] += w * s.a[0] * s.b[0];
@@ -342,28 +359,47 @@ static double quadratic(const double m[3], const double u[2], const double w[2])
     return m[0] * u[0] * w[0] + m[1] * (u[0] * w[1] + u[1] * w[0]) + m[2] * u[1] * w[1];
 }
 
-/* Variance of the shift along u from leaving out one block of the field after the other: by -(H - H_k)^-1 g_k each. */
-static double jackknife(const struct level *l, const double u[2], bool both)
+/* By how much the shift along u changes without these blocks: -(H - H_k)^-1 g_k. NAN when nothing is in them, INFINITY when all is. */
+static double change(const struct level *l, const struct block *b, const double u[2], bool both)
+{
+    double h[3] = { l->h[0] - b->h[0], l->h[1] - b->h[1], l->h[2] - b->h[2] };
+    if (b->h[0] == 0 && b->h[2] == 0) return NAN;
+    if (!both) {
+        double along = quadratic(h, u, u);
+        return along > 0 ? (u[0] * b->g[0] + u[1] * b->g[1]) / along : INFINITY;
+    }
+    double det = h[0] * h[2] - h[1] * h[1];
+    return det > 0 ? (u[0] * (h[2] * b->g[0] - h[1] * b->g[1]) + u[1] * (h[0] * b->g[1] - h[1] * b->g[0])) / det : INFINITY;
+}
+
+/* Variance of the shift along u from leaving out one part of the field after the other: blocks of ny by nx of the grid of blocks. */
+static double jackknife(const struct level *l, size_t ny, size_t nx, const double u[2], bool both)
 {
     double n = 0, sum = 0, sum2 = 0;
     for (size_t k = 0; k < BLOCKS * BLOCKS; k++) {
-        const struct block *b = &l->block[k];
-        double h[3] = { l->h[0] - b->h[0], l->h[1] - b->h[1], l->h[2] - b->h[2] }, by;
-        if (b->h[0] == 0 && b->h[2] == 0) continue;
-        if (both) {
-            double det = h[0] * h[2] - h[1] * h[1];
-            if (!(det > 0)) return INFINITY;
-            by = (u[0] * (h[2] * b->g[0] - h[1] * b->g[1]) + u[1] * (h[0] * b->g[1] - h[1] * b->g[0])) / det;
-        } else {
-            double along = quadratic(h, u, u);
-            if (!(along > 0)) return INFINITY;
-            by = (u[0] * b->g[0] + u[1] * b->g[1]) / along;
+        struct block part = { { 0, 0, 0 }, { 0, 0 } };
+        if (k / BLOCKS % ny || k % BLOCKS % nx) continue;
+        for (size_t i = 0; i < ny * nx; i++) {
+            const struct block *b = &l->block[k + i / nx * BLOCKS + i % nx];
+            for (int m = 0; m < 3; m++) part.h[m] += b->h[m];
+            for (int m = 0; m < 2; m++) part.g[m] += b->g[m];
         }
+        double by = change(l, &part, u, both);
+        if (isinf(by)) return INFINITY;
+        if (isnan(by)) continue;
         n += 1;
         sum += by;
         sum2 += by * by;
     }
     return n > 1 ? (n - 1) / n * (sum2 - sum * sum / n) : 0;
+}
+
+/* An edge that moves against the others does so along all of its length: whole strips of the field disagree, which blocks, taken for
+ * independent, make too little of. The widest counts. A strip that holds all that determines the shift says nothing. */
+static double scatter(const struct level *l, const double u[2], bool both)
+{
+    double rows = jackknife(l, 1, BLOCKS, u, both), columns = jackknife(l, BLOCKS, 1, u, both);
+    return fmax(jackknife(l, 1, 1, u, both), fmax(isfinite(rows) ? rows : 0, isfinite(columns) ? columns : 0));
 }
 
 static void uncertainty(const struct level *l, const double v[3], const double dir[2], struct ep_shift *out)
@@ -375,11 +411,11 @@ static void uncertainty(const struct level *l, const double v[3], const double d
     out->var_across = INFINITY;
     double cross = 0;
     bool unlike = l->chi2 > 2;                                  /* more than noise is left */
-    if (unlike) out->var_along = fmax(out->var_along, jackknife(l, e1, out->known == 2));
+    if (unlike) out->var_along = fmax(out->var_along, scatter(l, e1, out->known == 2));
     if (out->known == 2) {
         out->var_across = more * fmax(0, quadratic(v, e2, e2)) / (val[1] * val[1]);
         cross = more * quadratic(v, e1, e2) / (val[0] * val[1]);
-        if (unlike) out->var_across = fmax(out->var_across, jackknife(l, e2, true));
+        if (unlike) out->var_across = fmax(out->var_across, scatter(l, e2, true));
         if (!(out->var_across < 4 * px * px)) {                 /* beyond what a linear estimate can say */
             out->known = 1;
             out->var_across = INFINITY;
@@ -401,6 +437,7 @@ static ep_status shift_at(struct level *l, double max_shift, struct ep_shift *ou
     ep_status st = first_guess(l->a, l->b, max_shift, &y, &x, e);
     if (!st) st = ep_image_sample(l->a, l->a, 0, 0, l->width, INSIDE, l->va, l->gay, l->gax, e);
     if (!st) st = refine(l, &y, &x, &out->known, dir, e);
+    if (!st) memcpy(l->dir, dir, sizeof l->dir);
     if (!st) st = evaluate(l, y, x, &ok, e);
     if (st) return st;
     if (!ok) return no_shift(l, e);
@@ -465,8 +502,8 @@ ep_status ep_image_shift(const struct ep_image *a, const struct ep_image *b, dou
     double *room = malloc(6 * n * sizeof *room);
     if (!room) return ep_fail(e, EP_E_COMPUTE, "no memory for %zu bytes (registering)", 6 * n * sizeof *room);
     struct block block[BLOCKS * BLOCKS];
-    struct level l = { .block = block, .a = a, .b = b, .n = n, .area = fabs(a->hy * a->hx), .width = 1.2 * pixel(a, b), .va = room, .gay = room + n,
-                       .gax = room + 2 * n, .vb = room + 3 * n, .gby = room + 4 * n, .gbx = room + 5 * n };
+    struct level l = { .block = block, .dir = { 0, 1 }, .a = a, .b = b, .n = n, .area = fabs(a->hy * a->hx), .width = 1.2 * pixel(a, b), .va = room,
+                       .gay = room + n, .gax = room + 2 * n, .vb = room + 3 * n, .gby = room + 4 * n, .gbx = room + 5 * n };
     l.na = isfinite(na) ? na * l.area : 0;
     l.nb = isfinite(nb) ? nb * fabs(b->hy * b->hx) : 0;
     ep_status st = best_width(&l, max_shift, out, residual, e);
