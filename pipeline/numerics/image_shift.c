@@ -13,9 +13,9 @@
  * (2004) 1185.
  *
  * Offset and scale are fitted too: of each gradient only what an offset and a scale cannot imitate counts (its part at right angles to 1
- * and to S), or a wedge would seem to tell the shift. Where more than noise is left, the scatter of the shift between parts of the field
- * (jackknife: B. Efron and C. Stein, Ann. Stat. 9 (1981) 586) may be wider than the noise says, and stands instead: parts are blocks,
- * and strips of them along and across the direction that is known best.
+ * and to S), or a wedge would seem to tell the shift. Where more than noise is left, the scatter of what parts of the field say
+ * (the sandwich of P. J. Huber, Proc. 5th Berkeley Symp. 1 (1967) 221) may be wider than the noise says, and stands instead: parts are
+ * blocks, and strips of them along and across the direction that is known best.
  */
 #include "pipeline/numerics/image_shift.h"
 
@@ -220,7 +220,7 @@ static struct slopes slopes_at(const struct level *l, const struct projection *p
                             { l->gby[i] - p->gb[0] - p->kb[0] * a, l->gbx[i] - p->gb[1] - p->kb[1] * a } };
 }
 
-#define BLOCKS 5                   /* of the field, in each direction, for the jackknife */
+#define BLOCKS 5                   /* of the field, in each direction */
 struct block { double h[3], g[2]; };
 
 static size_t block_of(const struct level *l, size_t i)
@@ -359,47 +359,34 @@ static double quadratic(const double m[3], const double u[2], const double w[2])
     return m[0] * u[0] * w[0] + m[1] * (u[0] * w[1] + u[1] * w[0]) + m[2] * u[1] * w[1];
 }
 
-/* By how much the shift along u changes without these blocks: -(H - H_k)^-1 g_k. NAN when nothing is in them, INFINITY when all is. */
-static double change(const struct level *l, const struct block *b, const double u[2], bool both)
+/* Variance of the shift along u from what parts of the field, ny by nx of its blocks each, pull at it: H^-1 g_k. (Leaving parts out would do
+ * where all hold alike; here one may hold the rest, as a bright edge does, and without it the others say nothing.) */
+static double pulls(const struct level *l, size_t ny, size_t nx, const double u[2], bool both)
 {
-    double h[3] = { l->h[0] - b->h[0], l->h[1] - b->h[1], l->h[2] - b->h[2] };
-    if (b->h[0] == 0 && b->h[2] == 0) return NAN;
-    if (!both) {
-        double along = quadratic(h, u, u);
-        return along > 0 ? (u[0] * b->g[0] + u[1] * b->g[1]) / along : INFINITY;
-    }
-    double det = h[0] * h[2] - h[1] * h[1];
-    return det > 0 ? (u[0] * (h[2] * b->g[0] - h[1] * b->g[1]) + u[1] * (h[0] * b->g[1] - h[1] * b->g[0])) / det : INFINITY;
-}
-
-/* Variance of the shift along u from leaving out one part of the field after the other: blocks of ny by nx of the grid of blocks. */
-static double jackknife(const struct level *l, size_t ny, size_t nx, const double u[2], bool both)
-{
-    double n = 0, sum = 0, sum2 = 0;
+    double n = 0, sum = 0, sum2 = 0, det = l->h[0] * l->h[2] - l->h[1] * l->h[1];
     for (size_t k = 0; k < BLOCKS * BLOCKS; k++) {
-        struct block part = { { 0, 0, 0 }, { 0, 0 } };
+        double g[2] = { 0, 0 }, held = 0;
         if (k / BLOCKS % ny || k % BLOCKS % nx) continue;
         for (size_t i = 0; i < ny * nx; i++) {
             const struct block *b = &l->block[k + i / nx * BLOCKS + i % nx];
-            for (int m = 0; m < 3; m++) part.h[m] += b->h[m];
-            for (int m = 0; m < 2; m++) part.g[m] += b->g[m];
+            for (int m = 0; m < 2; m++) g[m] += b->g[m];
+            held += fabs(b->h[0]) + fabs(b->h[2]);
         }
-        double by = change(l, &part, u, both);
-        if (isinf(by)) return INFINITY;
-        if (isnan(by)) continue;
+        if (held == 0) continue;
+        double by = both ? (u[0] * (l->h[2] * g[0] - l->h[1] * g[1]) + u[1] * (l->h[0] * g[1] - l->h[1] * g[0])) / det
+                         : (u[0] * g[0] + u[1] * g[1]) / quadratic(l->h, u, u);
         n += 1;
         sum += by;
         sum2 += by * by;
     }
-    return n > 1 ? (n - 1) / n * (sum2 - sum * sum / n) : 0;
+    return n > 1 ? n / (n - 1) * (sum2 - sum * sum / n) : 0;
 }
 
 /* An edge that moves against the others does so along all of its length: whole strips of the field disagree, which blocks, taken for
- * independent, make too little of. The widest counts. A strip that holds all that determines the shift says nothing. */
+ * independent, make too little of. The widest counts. */
 static double scatter(const struct level *l, const double u[2], bool both)
 {
-    double rows = jackknife(l, 1, BLOCKS, u, both), columns = jackknife(l, BLOCKS, 1, u, both);
-    return fmax(jackknife(l, 1, 1, u, both), fmax(isfinite(rows) ? rows : 0, isfinite(columns) ? columns : 0));
+    return fmax(pulls(l, 1, 1, u, both), fmax(pulls(l, 1, BLOCKS, u, both), pulls(l, BLOCKS, 1, u, both)));
 }
 
 static void uncertainty(const struct level *l, const double v[3], const double dir[2], struct ep_shift *out)
