@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 import unittest
+from decimal import ROUND_HALF_UP, Decimal
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -205,7 +206,9 @@ def stored(recipe, temperature):
 
 def as_shown(v, sigma):
     places = max(0, 1 - int(np.floor(np.log10(sigma))))
-    return f"{v:.{places}f} ± {sigma:.{places}f}".replace("-", "−")
+    # a browser rounds halves up, and stored sigmas have few bits: 430.5 is one
+    v, sigma = (Decimal(float(x)).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP) for x in (v, sigma))
+    return f"{v} ± {sigma}".replace("-", "−")
 
 
 def check_value_under_the_pointer():
