@@ -21,23 +21,24 @@ _eelpipe_words() {
 }
 
 _eelpipe_verbs() { "$1" help 2>/dev/null | awk '/^Exit codes/ { exit } /^  [a-z]+ / { print $1 }'; }
-_eelpipe_stages() { "$1" stages 2>/dev/null | awk '{ print $1 }'; }
+_eelpipe_stages() { "$1" stages 2>/dev/null | awk '/^[a-z]/ { print $1 }'; }
 _eelpipe_options() { "$1" help "$2" 2>/dev/null | awk '$1 ~ /^--/ { print $1 }'; }
 
 # _eelpipe_table PROGRAM STAGE: its keys, one a line: "par NAME", "in NAME", "word NAME CHOICE".
 _eelpipe_table() {
-    "$1" stages "$2" 2>/dev/null | awk '
-        /^[A-Z]/ { part = $1 }
-        /^  [a-z]/ && part == "Inputs" && $1 != "input" { print "in", $1 }
-        /^  [a-z]/ && part == "Parameters" {
-            print "par", $1
-            name = $1
-            if (sub(/^ *[a-z_0-9]+ +one of /, "")) {
-                sub(/, (default|required).*/, "")
-                n = split($0, choice, /, */)
-                for (i = 1; i <= n; i++) print "word", name, choice[i]
+    "$1" stages "$2" --markdown 2>/dev/null | awk -F ' *[|] *' '
+        /^[|] [a-z]+ [|]/ { part = $2 }
+        !/^[|] `[a-z_0-9]+` / { next }
+        { gsub(/`/, "", $2) }
+        part == "input" && $2 != "input" { print "in", $2 }
+        part == "parameter" {
+            print "par", $2
+            if (sub(/^one of /, "", $3)) {
+                sub(/, (default|required).*/, "", $3)
+                n = split($3, choice, /, */)
+                for (i = 1; i <= n; i++) print "word", $2, choice[i]
             }
-            else if ($2 == "true") { print "word", name, "true"; print "word", name, "false" }
+            else if ($3 ~ /^true/) { print "word", $2, "true"; print "word", $2, "false" }
         }'
 }
 

@@ -5,10 +5,20 @@
 #include "stages/white_lines_plan.h"
 
 const char *const ep_wl_shape_names[EP_WL_MAX_SHAPE] = {
-    "shift", "separation_change", "log_width_L3", "log_width_L2", "skew", "lorentzian_left", "lorentzian_right", "obstacle_1_shift",
-    "obstacle_1_log_width", "obstacle_2_shift", "obstacle_2_log_width", "obstacle_3_shift", "obstacle_3_log_width",
+    "shift", "separation_change", "log_width_L3", "log_width_L2", "skew", "lorentzian_left", "lorentzian_right", "broader_L2",
+    "obstacle_1_shift", "obstacle_1_log_width", "obstacle_2_shift", "obstacle_2_log_width",
+    "obstacle_3_shift", "obstacle_3_log_width",
 };
-#define STEP_MOVED 1.5             /* eV: how far the steps are moved to see what the ratio owes to them */
+const char *const ep_wl_by_shape_names[EP_WL_MEASURED][EP_WL_MEASURED] = {
+    { "shape_L3_L3", "shape_L3_L2", "shape_L3_continuum" }, { "shape_L3_L2", "shape_L2_L2", "shape_L2_continuum" },
+    { "shape_L3_continuum", "shape_L2_continuum", "shape_continuum_continuum" },
+};
+/* What nobody knows well, and how far it may be off: where the steps are (eV from the maxima), how the continuum falls (its exponent), how
+ * much broader L2 is (eV). The ratio is fitted again with each. */
+#define STEP_MOVED 1.5
+#define DECAY_MOVED 1.0
+#define BROADER_LEAST 0.0
+#define BROADER_MOST 0.8
 
 struct plan {
     struct ep_wl w;
@@ -186,6 +196,9 @@ static bool amplitude_errors(const struct plan *p, struct fitted *q, const doubl
         left += (y[i] - m) * (y[i] - m) - v[i];
         all += m * m;
     }
+    cov[0] += q->f.by_shape[EP_WL_A3][EP_WL_A3];
+    cov[1] += q->f.by_shape[EP_WL_A3][EP_WL_A2];
+    cov[2] += q->f.by_shape[EP_WL_A2][EP_WL_A2];
     q->misfit = all > 0 ? sqrt(fmax(left, 0) / all) : (double)NAN;
     free(x);
     return ok;
@@ -193,15 +206,17 @@ static bool amplitude_errors(const struct plan *p, struct fitted *q, const doubl
 
 #define NUM(name, unit, v, sigma) (st = st ? st : ep_table_add(t, name, unit, v, sigma, NULL, e))
 
-/* Counting errors of the counts alone: those of the background, common to all channels, are in the maps' sigmas. */
-static ep_status make_table(const struct plan *p, const struct acc *acc, const struct fitted *q, const double cov[3], double moved,
+struct doubt { double moved, relative; };       /* the ratio with steps moved to where it changes most; standard deviation of ln ratio */
+
+/* Errors from the counts and of the shape: those of the background, common to all channels, are in the maps' sigmas. */
+static ep_status make_table(const struct plan *p, const struct acc *acc, const struct fitted *q, const double cov[3], struct doubt doubt,
                             const char *verdict, struct ep_signal **out, struct ep_err *e)
 {
     const struct ep_wl *w = &p->w;
     const double *s = q->f.shape, *c = q->f.c;
     double p3 = w->l3 + s[EP_WL_POSITION], p2 = w->l2 + s[EP_WL_POSITION] + s[EP_WL_SEPARATION], w3 = exp(s[EP_WL_WIDTH3]), w2 = exp(s[EP_WL_WIDTH2]);
     double r = c[EP_WL_A3] / c[EP_WL_A2], n = (double)acc->n, bound = q->f.at_bound, first = (double)q->ch.first, end = (double)q->ch.end;
-    double misfit = 100 * q->misfit;
+    double misfit = 100 * q->misfit, systematic = r * doubt.relative;
     double s3 = sqrt(cov[0]), s2 = sqrt(cov[2]), sr = sqrt(fmax(0, cov[0] - 2 * r * cov[1] + r * r * cov[2])) / fabs(c[EP_WL_A2]);
     double sw3 = w3 * q->f.sigma[EP_WL_WIDTH3], sw2 = w2 * q->f.sigma[EP_WL_WIDTH2];
     ep_status st = ep_table_new("fit", 1, out, e);
@@ -213,7 +228,8 @@ static ep_status make_table(const struct plan *p, const struct acc *acc, const s
     NUM("L3", "counts", &c[EP_WL_A3], &s3);
     NUM("L2", "counts", &c[EP_WL_A2], &s2);
     NUM("ratio", "", &r, &sr);
-    NUM("ratio_if_steps_move", "", &moved, NULL);
+    NUM("ratio_systematic", "", &systematic, NULL);
+    NUM("ratio_if_steps_move", "", &doubt.moved, NULL);
     NUM("continuum", "counts", &c[EP_WL_CONTINUUM], NULL);
     for (size_t k = 0; k < w->nobstacle; k++) {
         char name[48];
@@ -229,6 +245,11 @@ static ep_status make_table(const struct plan *p, const struct acc *acc, const s
     NUM("first_channel", "", &first, NULL);
     NUM("end_channel", "", &end, NULL);
     for (size_t k = 0; k < ep_wl_nshape(w); k++) NUM(ep_wl_shape_names[k], "", &s[k], NULL);
+    for (size_t i = 0; i < EP_WL_MEASURED; i++)
+        for (size_t j = 0; j <= i; j++) {
+            double relative = q->f.by_shape[i][j] / (c[i] * c[j]);
+            NUM(ep_wl_by_shape_names[i][j], "", &relative, NULL);
+        }
     return st ? st : ep_table_add(t, "verdict", "", NULL, NULL, &verdict, e);
 }
 
@@ -249,21 +270,32 @@ static void put_spectra(const struct plan *p, const double *y, const double *v, 
     free(x);
 }
 
-/* The ratio of the sum with the steps moved towards the other lines and away, whichever changes it more. */
-static double with_steps_moved(const struct plan *p, const double *y, const double *v, const double range[2], struct ep_range covered,
-                               const struct fitted *q)
+static double ratio_of(const struct ep_wl_fit *f)
 {
-    double r = q->f.c[EP_WL_A3] / q->f.c[EP_WL_A2], worst = r;
-    for (int side = -1; side <= 1; side += 2) {
-        struct ep_wl w = p->w;
-        struct fitted other;
-        struct ep_err ignored = { 0 };
-        w.step_offset += side * STEP_MOVED;
-        if (fit_range(p, &w, y, v, range, covered, q->f.shape, false, &other, &ignored)) continue;
-        double s = other.f.c[EP_WL_A3] / other.f.c[EP_WL_A2];
-        if (fabs(s - r) > fabs(worst - r)) worst = s;
-    }
-    return worst;
+    return f->c[EP_WL_A3] / f->c[EP_WL_A2];
+}
+
+/* Refits of the sum with what is not known moved both ways. */
+static struct doubt doubt_of(const struct plan *p, const double *y, const double *v, const double range[2], struct ep_range covered,
+                             const struct fitted *q)
+{
+    double r = ratio_of(&q->f), sum = 0;
+    struct doubt out = { r, 0 };
+    for (int what = 0; what < 3; what++)
+        for (int side = -1; side <= 1; side += 2) {
+            struct ep_wl w = p->w;
+            struct fitted other;
+            struct ep_err ignored = { 0 };
+            if (what == 0) w.step_offset += side * STEP_MOVED;
+            else if (what == 1) w.decay += side * DECAY_MOVED;
+            else w.hold_broader = true, w.broader = side < 0 ? BROADER_LEAST : BROADER_MOST;
+            if (fit_range(p, &w, y, v, range, covered, q->f.shape, false, &other, &ignored)) continue;
+            double s = ratio_of(&other.f);
+            if (what == 0 && fabs(s - r) > fabs(out.moved - r)) out.moved = s;
+            sum += (s / r - 1) * (s / r - 1) / 2;
+        }
+    out.relative = sqrt(sum);
+    return out;
 }
 
 static ep_status finish(const void *plan, void *accumulator, struct ep_signal **out, struct ep_err *e)
@@ -309,13 +341,13 @@ static ep_status finish(const void *plan, void *accumulator, struct ep_signal **
                                : "the shape of the lines does not fit: see sum and sum_fit; plural losses need low_loss, or a deconvolved input";
     }
     put_spectra(p, y, v, covered, &q, out);
-    return make_table(p, acc, &q, cov, with_steps_moved(p, y, v, range, covered, &q), verdict, &out[EP_WL_TABLE], e);
+    return make_table(p, acc, &q, cov, doubt_of(p, y, v, range, covered, &q), verdict, &out[EP_WL_TABLE], e);
 }
 
 static const struct ep_outdoc outputs[] = {
     { "sum", EP_SPECTRUM, "counts", "The sum of the net spectra of all pixels, where the lines may be." },
     { "sum_fit", EP_SPECTRUM, "counts", "Its fit." },
-    { "fit", EP_TABLE, "", "Positions, widths, areas and ratio of the sum's lines, the ratio with the steps moved by 1.5 eV, chi-square." },
+    { "fit", EP_TABLE, "", "Positions, widths, areas and ratio of the sum's lines, its systematic, the ratio with the steps moved by 1.5 eV, chi-square." },
 };
 
 const struct ep_stage ep_white_lines_look = {
@@ -323,7 +355,7 @@ const struct ep_stage ep_white_lines_look = {
     .summary = "Finds the white lines in the sum of all pixels, and their shape.",
     .reference = "G. H. Golub, V. Pereyra, SIAM J. Numer. Anal. 10 (1973) 413.",
     .method = "The fit of the sum of all pixels, as the stage white_lines describes it.",
-    .version = 1,
+    .version = 2,
     .params = ep_wl_params, .params_size = sizeof(struct ep_wl_par),
     .ports = ep_wl_ports, .nports = EP_WL_PORTS,
     .outputs = outputs, .noutputs = sizeof outputs / sizeof *outputs,

@@ -30,6 +30,8 @@ static inline double ep_wl_variance(const struct ep_wl_noise *n, double mean, do
 /* Outputs of the look, in this order. */
 enum { EP_WL_SUM, EP_WL_SUM_FIT, EP_WL_TABLE, EP_WL_NLOOK };
 extern const char *const ep_wl_shape_names[EP_WL_MAX_SHAPE];
+/* Of its columns with the covariance of the amplitudes from errors of the shape, relative to the sum's amplitudes. */
+extern const char *const ep_wl_by_shape_names[EP_WL_MEASURED][EP_WL_MEASURED];
 extern const struct ep_stage ep_white_lines_look;
 extern const struct ep_param ep_wl_params[];
 #define EP_WL_PORTS 2

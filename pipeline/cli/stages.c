@@ -2,7 +2,6 @@
 #include <hdf5.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 #include "pipeline/base/json.h"
 #include "pipeline/cli/cli.h"
 #include "pipeline/numerics/linalg.h"
@@ -27,8 +26,7 @@ static void print_entry(const char *name, const char *takes, const char *doc, in
 {
     int column = indent + 17, end = indent + (int)strlen(name) + 2;
     printf("%*s%-15s  ", indent, "", name);
-    if (isatty(STDOUT_FILENO)) cli_wrap(takes, end > column ? end : column, column);
-    else puts(takes); /* one line: the completion of shells reads it */
+    cli_wrap(takes, end > column ? end : column, column);
     wrap(doc, column);
 }
 
@@ -159,8 +157,7 @@ static int stages_verb(struct cli *c, size_t n, char **words)
     else if (args.n == 0) {
         for (size_t i = 0; ep_stages[i]; i++) {
             printf("%-13s ", ep_stages[i]->name);
-            if (isatty(STDOUT_FILENO)) cli_wrap(ep_stages[i]->summary, 14, 14);
-            else puts(ep_stages[i]->summary);
+            cli_wrap(ep_stages[i]->summary, 14, 14);
         }
     } else {
         const struct ep_stage *s = ep_stage_find(args.operand[0]);

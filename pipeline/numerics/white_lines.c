@@ -11,7 +11,7 @@
 #define DECAY 3.0          /* of the continuum, (E/E0)^-3: dipole sections of 3d metals fall so within 100 eV */
 
 /* What is usual, how far it goes, and where it ends. */
-static const struct { double usual, spread, lo, hi, step; } usual[EP_WL_SHAPE] = {
+static const struct usual { double usual, spread, lo, hi, step; } usual[EP_WL_SHAPE] = {
     [EP_WL_POSITION] = { 0, 0, 0, 0, 0.01 },             /* free within the search */
     [EP_WL_SEPARATION] = { 0, 1, -3, 3, 0.01 },
     [EP_WL_WIDTH3] = { 0.9, 1, -1.2, 2.2, 0.002 },       /* ln(2.5 eV); 0.3 to 9 eV */
@@ -19,14 +19,24 @@ static const struct { double usual, spread, lo, hi, step; } usual[EP_WL_SHAPE] =
     [EP_WL_SKEW] = { 0, 0.3, -0.8, 0.8, 0.002 },
     [EP_WL_LEFT] = { 0.5, 0.5, 0, 1, 0.002 },
     [EP_WL_RIGHT] = { 0.5, 0.5, 0, 1, 0.002 },
+    [EP_WL_BROADER] = { 0.25, 0.25, 0, 2, 0.002 },       /* eV: Coster-Kronig decay shortens the life of the L2 hole */
+}, usual_obstacle[EP_WL_PER_OBSTACLE] = {
+    [EP_WL_OBSTACLE_SHIFT] = { 0, 1.5, -3.75, 3.75, 0.002 },
+    [EP_WL_OBSTACLE_WIDTH] = { 0.6, 0.5, -0.7, 2, 0.002 },
 };
-#define OBSTACLE_SHIFT 1.5
-#define OBSTACLE_WIDTH 0.6
+
+static struct usual usual_of(const struct ep_wl *w, size_t k)
+{
+    if (k >= EP_WL_SHAPE) return usual_obstacle[(k - EP_WL_SHAPE) % EP_WL_PER_OBSTACLE];
+    struct usual u = usual[k];
+    if (k == EP_WL_POSITION) u.lo = -w->search, u.hi = w->search;
+    if (k == EP_WL_BROADER && w->hold_broader) u.usual = u.lo = u.hi = w->broader;
+    return u;
+}
 
 void ep_wl_start(const struct ep_wl *w, double *shape)
 {
-    for (size_t k = 0; k < EP_WL_SHAPE; k++) shape[k] = usual[k].usual;
-    for (size_t k = 0; k < w->nobstacle; k++) shape[EP_WL_SHAPE + 2 * k] = 0, shape[EP_WL_SHAPE + 2 * k + 1] = OBSTACLE_WIDTH;
+    for (size_t k = 0; k < ep_wl_nshape(w); k++) shape[k] = usual_of(w, k).usual;
 }
 
 /* ---- columns ---------------------------------------------------------------------------------------------------- */
@@ -65,22 +75,32 @@ static double step_at(double e, double at, double width)
     return 0.5 + atan((e - at) / (0.5 * width)) / PI;
 }
 
+/* Lorentzian share of a Gaussian made broader by a Lorentzian, whose width is `ratio` of what comes out (P. Thompson, D. E. Cox,
+ * J. B. Hastings, J. Appl. Cryst. 20 (1987) 79). */
+static double lorentzian_share(double ratio)
+{
+    double r = fmin(ratio, 1);
+    return r * (1.36603 + r * (-0.47719 + r * 0.11116));
+}
+
 static void single_losses(const struct ep_wl *w, const double *shape, double first, double scale, size_t n, double *x)
 {
     double p3 = w->l3 + shape[EP_WL_POSITION], p2 = w->l2 + shape[EP_WL_POSITION] + shape[EP_WL_SEPARATION];
     double w3 = exp(shape[EP_WL_WIDTH3]), w2 = exp(shape[EP_WL_WIDTH2]);
-    struct peak l3 = peak_of(p3, w3, shape[EP_WL_SKEW], shape[EP_WL_LEFT], shape[EP_WL_RIGHT]);
-    struct peak l2 = peak_of(p2, w2, shape[EP_WL_SKEW], shape[EP_WL_LEFT], shape[EP_WL_RIGHT]);
+    double left = shape[EP_WL_LEFT], right = shape[EP_WL_RIGHT], more = lorentzian_share(shape[EP_WL_BROADER] / w2);
+    struct peak l3 = peak_of(p3, w3, shape[EP_WL_SKEW], left, right);
+    struct peak l2 = peak_of(p2, w2, shape[EP_WL_SKEW], left + (1 - left) * more, right + (1 - right) * more);
     put_peak(&l3, first, scale, n, x + EP_WL_A3 * n);
     put_peak(&l2, first, scale, n, x + EP_WL_A2 * n);
     for (size_t i = 0; i < n; i++) {
         double e = first + (double)i * scale, s = 2 * step_at(e, p3 + w->step_offset, w3) + step_at(e, p2 + w->step_offset, w2);
-        x[EP_WL_CONTINUUM * n + i] = s / 3 * pow(fmax(e, 1) / p2, -DECAY);
+        x[EP_WL_CONTINUUM * n + i] = s / 3 * pow(fmax(e, 1) / p2, -w->decay);
         x[EP_WL_REST * n + i] = pow(fmax(e, 1) / p3, -DECAY);
     }
     for (size_t k = 0; k < w->nobstacle; k++) {
         const struct ep_wl_obstacle *o = &w->obstacle[k];
-        double shift = shape[EP_WL_POSITION] + shape[EP_WL_SHAPE + 2 * k], width = exp(shape[EP_WL_SHAPE + 2 * k + 1]);
+        const double *own = shape + EP_WL_SHAPE + EP_WL_PER_OBSTACLE * k;
+        double shift = shape[EP_WL_POSITION] + own[EP_WL_OBSTACLE_SHIFT], width = exp(own[EP_WL_OBSTACLE_WIDTH]);
         double *to = x + (EP_WL_LINES + 3 * k) * n, onset = o->edge.tabulated + shift;
         struct peak m5 = peak_of(o->m5 + shift, width, 0, 1, 1), m4 = peak_of(o->m4 + shift, width, 0, 1, 1);
         double scale_to = ep_eels_edge_dsigma(&o->edge, onset, onset + 50, &o->optics);
@@ -174,21 +194,6 @@ struct problem {
     double *x, *l;             /* [nc][n] */
 };
 
-static double prior(size_t k, double value, double *spread)
-{
-    bool of_obstacle = k >= EP_WL_SHAPE, shift = of_obstacle && (k - EP_WL_SHAPE) % 2 == 0;
-    *spread = of_obstacle ? (shift ? OBSTACLE_SHIFT : 0.5) : usual[k].spread;
-    return value - (!of_obstacle ? usual[k].usual : shift ? 0 : OBSTACLE_WIDTH);
-}
-
-static void limits(const struct ep_wl *w, size_t k, double lim[2])
-{
-    if (k == EP_WL_POSITION) lim[0] = -w->search, lim[1] = w->search;
-    else if (k < EP_WL_SHAPE) lim[0] = usual[k].lo, lim[1] = usual[k].hi;
-    else if ((k - EP_WL_SHAPE) % 2 == 0) lim[0] = -2.5 * OBSTACLE_SHIFT, lim[1] = 2.5 * OBSTACLE_SHIFT;
-    else lim[0] = -0.7, lim[1] = 2;
-}
-
 /* Residuals in sigma [n + nshape], priors behind the data; amplitudes by the way. Infinite if they can't be found. */
 static double residuals(struct problem *p, const double *shape, double *c, double *res)
 {
@@ -207,8 +212,8 @@ static double residuals(struct problem *p, const double *shape, double *c, doubl
         sum += res[i] * res[i];
     }
     for (size_t k = 0; k < p->nshape; k++) {
-        double spread, off = prior(k, shape[k], &spread);
-        res[p->n + k] = spread > 0 ? off / spread : 0;
+        struct usual u = usual_of(p->w, k);
+        res[p->n + k] = u.spread > 0 ? (shape[k] - u.usual) / u.spread : 0;
         sum += res[p->n + k] * res[p->n + k];
     }
     return sum;
@@ -219,29 +224,43 @@ static bool upright(const double *c)
     return c[EP_WL_A3] > 0 && c[EP_WL_A2] > 0;
 }
 
+/* From the normal matrix (destroyed): errors of the shape, and what they do to the amplitudes, whose derivatives dc are. */
+static void shape_errors(size_t d, double *normal, const bool *held, const double dc[][EP_WL_MEASURED], struct ep_wl_fit *f)
+{
+    struct ep_err ignored = { 0 };
+    for (size_t k = 0; k < d; k++) normal[k * d + k] = held[k] ? 1 : normal[k * d + k] + 1e-12;
+    if (ep_invert_spd(d, normal, &ignored)) return;
+    for (size_t k = 0; k < d; k++) f->sigma[k] = held[k] ? 0 : sqrt(normal[k * d + k]);
+    for (size_t i = 0; i < EP_WL_MEASURED; i++)
+        for (size_t j = 0; j < EP_WL_MEASURED; j++)
+            for (size_t k = 0; k < d * d; k++)
+                if (!held[k / d] && !held[k % d]) f->by_shape[i][j] += dc[k / d][i] * normal[k] * dc[k % d][j];
+}
+
 /* Levenberg-Marquardt on the residuals of the projected problem; never from two lines to a line and a hole. jac: [nshape + 1][n + nshape]. */
 static double descend(struct problem *p, struct ep_wl_fit *f, double *jac)
 {
     size_t m = p->n + p->nshape, d = p->nshape;
     double *res = jac + d * m, lambda = 1e-3, sum = residuals(p, f->shape, f->c, res);
-    double a[EP_WL_MAX_SHAPE * EP_WL_MAX_SHAPE], g[EP_WL_MAX_SHAPE], lim[2];
+    double a[EP_WL_MAX_SHAPE * EP_WL_MAX_SHAPE], g[EP_WL_MAX_SHAPE], dc[EP_WL_MAX_SHAPE][EP_WL_MEASURED];
     bool lines = upright(f->c);
     for (int round = 0; round < 60 && isfinite(sum); round++) {
         double before = sum;
         bool held[EP_WL_MAX_SHAPE];
         for (size_t k = 0; k < d; k++) {
             struct ep_wl_fit q = *f;
-            double h = k < EP_WL_SHAPE ? usual[k].step : 0.002, *j = jac + k * m;
-            limits(p->w, k, lim);
-            if (q.shape[k] + h > lim[1]) h = -h;
+            struct usual u = usual_of(p->w, k);
+            double h = u.step, *j = jac + k * m;
+            if (q.shape[k] + h > u.hi) h = -h;
             q.shape[k] += h;
             if (!isfinite(residuals(p, q.shape, q.c, j))) return sum;
             g[k] = 0;
+            for (size_t i = 0; i < EP_WL_MEASURED; i++) dc[k][i] = (q.c[i] - f->c[i]) / h;
             for (size_t i = 0; i < m; i++) {
                 j[i] = (j[i] - res[i]) / h;
                 g[k] -= j[i] * res[i];
             }
-            held[k] = (f->shape[k] <= lim[0] && g[k] < 0) || (f->shape[k] >= lim[1] && g[k] > 0);
+            held[k] = u.lo == u.hi || (f->shape[k] <= u.lo && g[k] < 0) || (f->shape[k] >= u.hi && g[k] > 0);
         }
         double normal[EP_WL_MAX_SHAPE * EP_WL_MAX_SHAPE], x[EP_WL_MAX_SHAPE];
         for (size_t i = 0; i < d; i++)
@@ -260,8 +279,8 @@ static double descend(struct problem *p, struct ep_wl_fit *f, double *jac)
             }
             if (!ep_solve_spd(d, a, 1, x, &ignored)) {
                 for (size_t k = 0; k < d; k++) {
-                    limits(p->w, k, lim);
-                    q.shape[k] = fmin(fmax(q.shape[k] + x[k], lim[0]), lim[1]);
+                    struct usual u = usual_of(p->w, k);
+                    q.shape[k] = fmin(fmax(q.shape[k] + x[k], u.lo), u.hi);
                 }
                 double s = residuals(p, q.shape, q.c, jac);      /* the derivatives are in normal and g by now */
                 better = s < sum && (!lines || upright(q.c));
@@ -273,12 +292,8 @@ static double descend(struct problem *p, struct ep_wl_fit *f, double *jac)
             }
             lambda = better ? fmax(0.1 * lambda, 1e-9) : 10 * lambda;
         }
-        for (size_t k = 0; k < d; k++) f->sigma[k] = 0;
-        struct ep_err ignored = { 0 };
         if (!better || before - sum < 1e-6 * (1 + 1e-3 * before)) {
-            for (size_t k = 0; k < d; k++) normal[k * d + k] = held[k] ? 1 : normal[k * d + k] + 1e-12;
-            if (!ep_invert_spd(d, normal, &ignored))
-                for (size_t k = 0; k < d; k++) f->sigma[k] = held[k] ? 0 : sqrt(normal[k * d + k]);
+            shape_errors(d, normal, held, dc, f);
             break;
         }
     }
@@ -297,6 +312,7 @@ ep_status ep_wl_fit(const struct ep_wl *w, double first, double scale, size_t n,
     *out = (struct ep_wl_fit){ 0 };
     ep_wl_start(w, out->shape);
     if (from) memcpy(out->shape, from, p.nshape * sizeof *from);
+    if (w->hold_broader) out->shape[EP_WL_BROADER] = w->broader;
     /* Where the lines are: the best of a comb of positions at which both come out positive. */
     for (double at = -w->search; !from && at <= w->search + 1e-9; at += 0.5) {
         struct ep_wl_fit q = { 0 };

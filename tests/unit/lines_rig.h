@@ -5,7 +5,8 @@
 
 /* ---- truth ---------------------------------------------------------------------------------------------------------- */
 
-enum line_shape { GAUSSIAN, LORENTZIAN, MIXED, CUT_OFF, MULTIPLET };   /* CUT_OFF: a Lorentzian that begins at a soft onset */
+/* CUT_OFF: a Lorentzian that begins at a soft onset. LIFETIMES: a Gaussian under the life of its hole, 0.4 eV for L3 (the narrower line), 0.9 eV for L2. */
+enum line_shape { GAUSSIAN, LORENTZIAN, MIXED, CUT_OFF, MULTIPLET, LIFETIMES };
 enum step_shape { ARCTAN, SOFT };
 struct lines {
     enum line_shape line;
@@ -27,6 +28,13 @@ static inline double lorentzian(double e, double at, double w)
 {
     return 0.5 * w / 3.14159265358979 / ((e - at) * (e - at) + 0.25 * w * w);
 }
+/* Gaussian of full width w convolved with a Lorentzian of full width l, by its definition. */
+static inline double voigt(double e, double at, double w, double l)
+{
+    double sum = 0, step = 0.1 * w;
+    for (double u = -2 * w; u <= 2 * w; u += step) sum += step * gaussian(u, 0, w) * lorentzian(e - u, at, l);
+    return sum;
+}
 static inline double soft(double e, double at, double w)
 {
     return 0.5 * erfc((at - e) / w);
@@ -34,6 +42,7 @@ static inline double soft(double e, double at, double w)
 static inline double one_line(const struct lines *s, double e, double at, double w)
 {
     switch (s->line) {
+    case LIFETIMES: return voigt(e, at, w, w <= s->w3 ? 0.4 : 0.9);
     case GAUSSIAN: return gaussian(e, at, w);
     case LORENTZIAN: return lorentzian(e, at, w);
     case MIXED: return 0.6 * lorentzian(e, at, w) + 0.4 * gaussian(e, at, w);

@@ -14,14 +14,16 @@ static double bias(const struct lines *s, const struct ep_desc *d, const char *w
     return b;
 }
 
-/* Without noise: what the shape of the fit costs. The aim is 5 % for lines as they are, with an onset; a Lorentzian that never ends lies
- * under the background window as well, where it counts as background: 7 %. A line of three peaks is not the fit's: 6 %. */
+/* Without noise: what the shape of the fit costs. The aim is 5 % for lines as they are, with an onset or with the lives of their holes. That L2 is
+ * more Lorentzian than L3 is what the fit expects, and costs lines of one form up to 4 %. A Lorentzian that never ends lies under the background
+ * window as well, where it counts as background: 7 %. A line of three peaks is not the fit's: 8 %. All are within three times the
+ * systematic that is stated. */
 static void test_shapes(void **unused)
 {
     (void)unused;
-    static const double most[] = { 0.02, 0.07, 0.03, 0.03, 0.06 };
+    static const double most[] = { 0.04, 0.07, 0.045, 0.03, 0.08, 0.05 };
     struct ep_desc d = desc(2, 2, 380, 595, 0.25);
-    for (int line = GAUSSIAN; line <= MULTIPLET; line++)
+    for (int line = GAUSSIAN; line <= LIFETIMES; line++)
         for (int k = 0; k < 12; k++) {
             struct lines s = MN_LINES;
             s.line = (enum line_shape)line;
@@ -32,7 +34,8 @@ static void test_shapes(void **unused)
             s.step_at = (const double[]){ 0, 1, -1, 2 }[k / 3];
             struct lines_run r;
             double b = bias(&s, &d, MN_WINDOW, "{element: Mn}", false, &r);
-            if (!(fabs(b) < most[line])) fail_msg("line %d case %d: %+.1f %%", line, k, 100 * b);
+            double systematic = lines_value(&r, "ratio_systematic", 0) / lines_value(&r, "ratio", 0);
+            if (!(fabs(b) < most[line] && fabs(b) < 3 * systematic)) fail_msg("line %d case %d: %+.1f %%, systematic %.1f %%", line, k, 100 * b, 100 * systematic);
             if (line == MIXED) assert_float_equal(lines_value(&r, "normalized", 0) / 45, 1, 0.15);
             assert_string_equal(r.seen[2]->col[r.seen[2]->ncol - 1].text[0], line == MULTIPLET ? "the shape of the lines does not fit: see sum and "
                                 "sum_fit; plural losses need low_loss, or a deconvolved input" : "fits");
@@ -74,7 +77,8 @@ static void test_obstacle(void **unused)
         struct lines_run with, without;
         assert_float_equal(bias(&s, &d, "{window: [780, 820]}", "{element: Ni, obstacles: [La]}", false, &with), 0, k < 2 ? 0.05 : 0.08);
         double b = bias(&s, &d, "{window: [780, 820]}", "{element: Ni}", false, &without);
-        if (k > 0) assert_true(fabs(b) > 0.05 && look_cell(&without, "misfit") > 10 && look_cell(&with, "misfit") < 5);
+        if (k > 1) assert_true(fabs(b) > 0.05);          /* of fewer La the errors cancel by chance */
+        if (k > 0) assert_true(look_cell(&without, "misfit") > 10 && look_cell(&with, "misfit") < 5);
         if (k > 0) assert_float_equal(look_cell(&with, "obstacle_1_M5") / (s.la * look_cell(&with, "L3")), 1, 0.15);
         lines_free(&with);
         lines_free(&without);
@@ -162,7 +166,7 @@ static void test_axes(void **unused)
     one.kind = EP_SPECTRUM;
     one.nnav = 0;
     one.has_sigma = true;
-    struct image m = image_new(&d), b = lines_image(&back, &s, 2000, 400, false), o = lines_image(&one, &s, 2000, 400, false);
+    struct image m = image_new(&d), b = lines_image(&back, &s, 2000, 400, false), o = lines_image(&one, &s, 16 * 2000, 16 * 400, false);   /* what is usual weighs alike */
     for (size_t p = 0; p < 16; p++) {
         m.shift[p] = -2.4 + 0.31 * (double)p;
         for (size_t i = 0; i < m.nch; i++) {
@@ -176,7 +180,7 @@ static void test_axes(void **unused)
     assert_int_equal(lines_chain(&ro, &o, MN_WINDOW, "{element: Mn}", NULL), EP_OK);
     for (size_t p = 0; p < 16; p++) {
         assert_float_equal(lines_value(&r, "ratio", p) / lines_value(&ro, "ratio", 0), 1, 0.01);      /* channels are 0.25 eV wide */
-        assert_float_equal(lines_value(&r, "numerator", p) / lines_value(&ro, "numerator", 0), 1, 0.01);
+        assert_float_equal(lines_value(&r, "numerator", p) / (lines_value(&ro, "numerator", 0) / 16), 1, 0.01);
         assert_float_equal(lines_value(&rb, "ratio", p) / lines_value(&ro, "ratio", 0), 1, 0.001);
     }
     assert_int_equal(ro.main.d.out[0].nnav, 0);
@@ -200,7 +204,7 @@ static void test_windows_and_outputs(void **unused)
     assert_float_equal(bias(&s, &d, MN_WINDOW, "{element: Mn, method: windows}", false, &r), 0, 0.03);
     assert_float_equal(bias(&s, &d, MN_WINDOW, "{element: Mn, method: windows, l3_window: [635, 647], l2_window: [647, 659], continuum: [664, 680]}",
                             false, &own), 0, 0.04);
-    assert_int_equal(r.main.d.nout, 7);
+    assert_int_equal(r.main.d.nout, 8);
     assert_true(r.main.d.out[0].primary && r.main.d.out[0].quotient);
     lines_free(&own);
     lines_free(&r);
