@@ -86,7 +86,7 @@ static void fill_lines(struct ep_panel *p, struct chart_work *w)
                 if (spectra) normalise(p->par, s);
                 const struct ep_texts *f = &p->par->fronts;
                 const struct ep_item *front = f->n ? ep_figure_item(p->in, f->v[k < f->n ? k : f->n - 1], &p->runs, r, along) : NULL;
-                if (front) s->front = ep_figure_number(front->whole, "position", NULL);
+                if (front) s->front = ep_table_number(front->whole, "position", NULL);
             }
 }
 
@@ -104,7 +104,7 @@ static void one_value(struct ep_panel *p, struct chart_work *w, struct series *s
     const struct ep_column *c = it ? column_of(it->whole, p->par->column) : NULL;
     s->x[s->n] = along->num;
     s->y[s->n] = s->sigma[s->n] = (double)NAN;
-    if (it && it->whole->d.kind == EP_TABLE) s->y[s->n] = ep_figure_number(it->whole, p->par->column, &s->sigma[s->n]);
+    if (it && it->whole->d.kind == EP_TABLE) s->y[s->n] = ep_table_number(it->whole, p->par->column, &s->sigma[s->n]);
     else if (it) s->y[s->n] = ep_signal_get(it->whole, 0), s->sigma[s->n] = ep_signal_sigma(it->whole, 0);
     if (c) w->y_unit = c->unit;
     else if (it && it->whole->d.kind != EP_TABLE) w->y_unit = it->whole->d.unit;

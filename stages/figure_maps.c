@@ -230,22 +230,16 @@ static void dotted(struct ep_panel *p, const char *name, size_t n, const struct 
     s->dash[1] = 2.2 * w, s->clip = clip;
 }
 
-/* The curve moved by `depth` along its mean normal, in the frame of the map: what was added to its positions is taken off. */
+/* The curve moved by `depth` along its normal, as the map's scan has it. */
 static void draw_curve(struct ep_panel *p, const struct tile *t, const struct ep_signal *curve, double depth, const char *name, struct ep_colour c)
 {
-    struct ep_curve *g = NULL;
-    struct ep_err none = {0};
     const struct ep_item *move = ep_figure_item(p->in, p->par->shift, &p->runs, t->row, t->along);
-    double dy = move ? ep_figure_number(move->whole, "y", NULL) : 0, dx = move ? ep_figure_number(move->whole, "x", NULL) : 0;
-    if (!isfinite(depth) || !isfinite(dy) || !isfinite(dx) || ep_curve_new(curve->points, curve->n, &g, &none)) return;
-    struct ep_point *pts = ep_xcalloc(curve->n + 1, sizeof *pts);
-    for (size_t i = 0; i < curve->n; i++) {
-        const double *q = &curve->points[i * EP_CURVE_COLS];
-        pts[i] = ep_map_at(&t->map, t->box, q[0] + depth * g->ny - dy, q[1] + depth * g->nx - dx);
-    }
+    double dy = move ? ep_table_number(move->whole, "y", NULL) : 0, dx = move ? ep_table_number(move->whole, "x", NULL) : 0;
+    double *yx = EP_ARENA_ARRAY(&p->page->arena, double, 2 * curve->n + 1);
+    struct ep_point *pts = EP_ARENA_ARRAY(&p->page->arena, struct ep_point, curve->n + 1);
+    if (!ep_curve_over(curve->points, curve->n, depth, dy, dx, yx)) return;
+    for (size_t i = 0; i < curve->n; i++) pts[i] = ep_map_at(&t->map, t->box, yx[2 * i], yx[2 * i + 1]);
     dotted(p, name, curve->n, pts, t->box, c);
-    free(pts);
-    ep_curve_free(g);
 }
 
 static const char *tile_name(struct ep_panel *p, const struct montage *m, const struct tile *t, const char *what)
@@ -262,7 +256,7 @@ static void draw_overlays(struct ep_panel *p, const struct montage *m, const str
     const struct ep_texts *f = &p->par->fronts;
     if (!f->n) return;
     const struct ep_item *front = ep_figure_item(p->in, f->v[t->show < f->n ? t->show : f->n - 1], &p->runs, t->row, t->along);
-    if (front) draw_curve(p, t, curve->whole, ep_figure_number(front->whole, "position", NULL), tile_name(p, m, t, "front"), yellow);
+    if (front) draw_curve(p, t, curve->whole, ep_table_number(front->whole, "position", NULL), tile_name(p, m, t, "front"), yellow);
 }
 
 double ep_figure_overlay_key(struct ep_panel *p, double x, double y, bool draw)

@@ -86,8 +86,6 @@ double ep_figure_maps_height(struct ep_panel *p, double width);
 void ep_figure_maps(struct ep_panel *p);
 double ep_figure_chart_height(struct ep_panel *p, double width);
 void ep_figure_chart(struct ep_panel *p);
-/* A number of a table of one row; NaN when it is not there. */
-double ep_figure_number(const struct ep_signal *t, const char *column, double *sigma);
 
 /* The whole figure as a page (the caller's, also after a failure), and the data of each panel in csv[panels]. */
 ep_status ep_figure_draw(const struct ep_figure_par *par, const struct ep_prepare *p, struct ep_page **out, struct ep_str *csv, struct ep_err *e);

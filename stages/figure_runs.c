@@ -294,13 +294,3 @@ void ep_figure_csv_numbers(struct ep_panel *p, size_t n, const double *v)
     }
     ep_str_add(p->csv, "\n");
 }
-
-double ep_figure_number(const struct ep_signal *t, const char *column, double *sigma)
-{
-    for (size_t i = 0; t && i < t->ncol; i++)
-        if (!strcmp(t->col[i].name, column) && t->col[i].num && t->n == 1) {
-            if (sigma) *sigma = t->col[i].sigma ? t->col[i].sigma[0] : (double)NAN;
-            return t->col[i].num[0];
-        }
-    return (double)NAN;
-}

@@ -243,6 +243,16 @@ double ep_signal_sigma(const struct ep_signal *s, size_t i)
     return s->sigma32 ? (double)s->sigma32[i] : s->sigma64 ? s->sigma64[i] : (double)NAN;
 }
 
+double ep_table_number(const struct ep_signal *t, const char *column, double *sigma)
+{
+    for (size_t i = 0; t && t->n == 1 && i < t->ncol; i++)
+        if (!strcmp(t->col[i].name, column) && t->col[i].num) {
+            if (sigma) *sigma = t->col[i].sigma ? t->col[i].sigma[0] : (double)NAN;
+            return t->col[i].num[0];
+        }
+    return (double)NAN;
+}
+
 /* x == 0 catches -0; the one NaN is the positive quiet one. */
 static double canonical(double x)
 {

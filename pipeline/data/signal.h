@@ -126,6 +126,8 @@ struct ep_signal {
 ep_status ep_signal_new(const struct ep_desc *d, struct ep_signal **out, struct ep_err *e);
 void ep_signal_free(struct ep_signal *s);
 double ep_signal_get(const struct ep_signal *s, size_t i);
+/* A number of a table of one row and, unless NULL, its sigma; NaN when it is not there. t may be NULL. */
+double ep_table_number(const struct ep_signal *t, const char *column, double *sigma);
 double ep_signal_sigma(const struct ep_signal *s, size_t i); /* NAN when there is none */
 /* One NaN, no negative zero, values rounded as stored: makes bytes depend on values alone. */
 void ep_signal_canonical(struct ep_signal *s);

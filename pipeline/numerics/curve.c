@@ -30,6 +30,19 @@ void ep_curve_free(struct ep_curve *c)
     free(c);
 }
 
+bool ep_curve_over(const double *points, size_t n, double depth, double dy, double dx, double *yx)
+{
+    struct ep_curve *g = NULL;
+    struct ep_err none = { 0 };
+    if (!isfinite(depth) || !isfinite(dy) || !isfinite(dx) || ep_curve_new(points, n, &g, &none)) return false;
+    for (size_t i = 0; i < n; i++) {
+        yx[2 * i] = points[i * EP_CURVE_COLS] + depth * g->ny - dy;
+        yx[2 * i + 1] = points[i * EP_CURVE_COLS + 1] + depth * g->nx - dx;
+    }
+    ep_curve_free(g);
+    return true;
+}
+
 /* The straight line through the points: principal axis of their scatter. */
 static void mean_frame(struct ep_curve *c, const double *p, size_t n)
 {

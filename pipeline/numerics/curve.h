@@ -28,6 +28,9 @@ struct ep_curve {
 /* Needs at least two points, in order. The curve is copied. */
 ep_status ep_curve_new(const double *points, size_t n, struct ep_curve **out, struct ep_err *e);
 void ep_curve_free(struct ep_curve *c);
+/* The points (y, x) of the curve moved by `depth` along its mean normal, in the frame of a map whose shift to that of the curve is (dy, dx):
+ * what was added to its positions is taken off. False when there is no such curve. */
+bool ep_curve_over(const double *points, size_t n, double depth, double dy, double dx, double *yx);
 /* Signed distance of (y, x) from the curve along its mean normal, positive on the side of the normals. */
 struct ep_at_curve {
     double distance, sigma;

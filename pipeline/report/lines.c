@@ -45,7 +45,7 @@ static void output_head(struct ep_rep *r, struct ep_str *o, size_t step, const c
 /* ---- profiles and spectra -------------------------------------------------------------------------------------- */
 
 /* The mean of each `of` channels: what a line of POINTS can show. */
-static struct ep_line line_of(struct ep_rep *r, const struct ep_signal *s, const char *label, size_t of)
+static struct ep_plot_line line_of(struct ep_rep *r, const struct ep_signal *s, const char *label, size_t of)
 {
     const struct ep_axis *a = s->d.kind == EP_SPECTRUM ? &s->d.energy : &s->d.nav[0];
     size_t n = s->n / of;
@@ -61,7 +61,7 @@ static struct ep_line line_of(struct ep_rep *r, const struct ep_signal *s, const
         y[i] = sum / (double)of;
         sigma[i] = of == 1 ? sqrt(var) : (double)NAN;
     }
-    return (struct ep_line){.label = label, .n = n, .x = x, .y = y, .s = sigma};
+    return (struct ep_plot_line){.label = label, .n = n, .x = x, .y = y, .s = sigma};
 }
 
 static void numbers(const struct ep_plot *p, struct ep_str *o)
@@ -95,7 +95,7 @@ void ep_rep_lines(struct ep_rep *r, size_t step, const char *output, struct ep_s
     struct ep_groups s = ep_rep_groups(r, step);
     bool begun = false;
     for (size_t k = 0; k < s.n; k++) {
-        struct ep_line *line = ep_xcalloc(s.v[k].n + 1, sizeof *line);
+        struct ep_plot_line *line = ep_xcalloc(s.v[k].n + 1, sizeof *line);
         size_t n = 0, of = 1;
         struct ep_desc d;
         for (size_t i = 0; i < s.v[k].n; i++) {
@@ -212,12 +212,12 @@ static void table_charts(struct ep_rep *r, struct ep_str *o, const struct tables
     if (!per_run && (first->n < 2 || first->ncol < 2 || first->col[0].is_text)) return;
     for (size_t c = per_run ? 0 : 1; c < first->ncol; c++) {
         if (!take[c] || first->col[c].is_text) continue;
-        struct ep_line *line = ep_xcalloc(a->n + s->n + 1, sizeof *line);
+        struct ep_plot_line *line = ep_xcalloc(a->n + s->n + 1, sizeof *line);
         size_t n = 0;
         for (size_t k = 0; !per_run && k < a->n; k++) { /* each table is a line */
             const struct ep_column *col = a->t[k]->col;
             if (!alike(first, a->t[k])) continue;
-            line[n++] = (struct ep_line){*a->node[k]->where ? ep_rep_where(r, a->node[k]) : "all", a->t[k]->n, col[0].num, col[c].num, col[c].sigma, true};
+            line[n++] = (struct ep_plot_line){*a->node[k]->where ? ep_rep_where(r, a->node[k]) : "all", a->t[k]->n, col[0].num, col[c].num, col[c].sigma, true};
         }
         for (size_t k = 0; per_run && k < s->n; k++) { /* each group is a line, each table a point */
             double *x = EP_ARENA_ARRAY(&r->arena, double, 3 * s->v[k].n + 1), *y = x + s->v[k].n, *u = y + s->v[k].n;
@@ -229,7 +229,7 @@ static void table_charts(struct ep_rep *r, struct ep_str *o, const struct tables
                     y[m] = a->t[t]->col[c].num[0];
                     u[m++] = a->t[t]->col[c].sigma ? a->t[t]->col[c].sigma[0] : (double)NAN;
                 }
-            if (m) line[n++] = (struct ep_line){*s->v[k].label ? s->v[k].label : "all", m, x, y, u, true};
+            if (m) line[n++] = (struct ep_plot_line){*s->v[k].label ? s->v[k].label : "all", m, x, y, u, true};
         }
         const struct ep_coord_def *along = per_run ? &r->g->recipe->coords[s->along] : NULL;
         struct ep_plot p = {.n = n, .line = line, .y = with_unit(r, first->col[c].name, first->col[c].unit)};

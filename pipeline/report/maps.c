@@ -12,7 +12,7 @@
 enum { SHADES = 128, SMALL = 128 };    /* of pictures: palette entries, the first for no value; pixels across */
 enum { SIGMA_BITS = 20 };              /* of a sigma: 1 + 8 + 11, one part in 4000 */
 
-struct view { const char *title; char unit[48]; double lo, hi; bool values; };
+struct view { const char *title; char unit[48]; double lo, hi; bool values; struct ep_str curves; /* which curves lie over the maps */ };
 
 static int by_value(const void *a, const void *b)
 {
@@ -159,8 +159,12 @@ static void group(struct ep_rep *r, const struct ep_group *g, int along, const c
         bool late = strcmp(state, "up to date") != 0;
         w->title = ep_arena_printf(&r->arena, "%s, %s%s%s", what, g->label, *g->label ? ", " : "", label);
         ep_str_add(o, "<li>");
-        if (map) picture(o, s, w);
-        else ep_str_add(o, "<span class=\"none\">no map</span>");
+        if (map) {
+            ep_str_add(o, "<span class=\"pic\">");
+            picture(o, s, w);
+            ep_rep_overlays(r, g->node[k], s, o, &w->curves);
+            ep_str_add(o, "</span>");
+        } else ep_str_add(o, "<span class=\"none\">no map</span>");
         ep_html_addf(o, "<span>%s%s%s</span></li>", label, late ? ", " : "", late ? state : "");
         if (map && w->values) add_values(&j, s, label, late ? state : "");
         ep_signal_free(s);
@@ -216,6 +220,8 @@ void ep_rep_maps(struct ep_rep *r, size_t step, const char *output, bool values,
     scale_bar(o, &w);
     if (!values) ep_str_add(o, "<p class=\"note\">The values of these maps are not in this page, to keep it small; the result files have them.</p>\n");
     for (size_t k = 0; k < s.n; k++) group(r, &s.v[k], s.along, output, &w, o);
+    if (w.curves.n) ep_html_addf(o, "<p class=\"scale\">Over the maps: %s.</p>\n", w.curves.s);
+    ep_str_free(&w.curves);
     ep_str_add(o, "</section>\n");
 }
 

@@ -43,14 +43,16 @@ const char *ep_rep_unit(struct ep_rep *r, const char *unit);
 
 /* ---- charts ---- */
 
-struct ep_line { const char *label; size_t n; const double *x, *y, *s; bool points; };
-struct ep_plot { const char *title, *x, *y; size_t n; const struct ep_line *line; bool table; /* its first column follows x */ };
+struct ep_plot_line { const char *label; size_t n; const double *x, *y, *s; bool points; };
+struct ep_plot { const char *title, *x, *y; size_t n; const struct ep_plot_line *line; bool table; /* its first column follows x */ };
 void ep_rep_plot(struct ep_str *o, const struct ep_plot *p);
 
 /* ---- parts ---- */
 
 /* The results of one output of a step over all its runs, as HTML. */
 void ep_rep_maps(struct ep_rep *r, size_t step, const char *output, bool values, struct ep_str *o);   /* else small pictures alone */
+/* Boundaries and fronts of the recipe over a map, as SVG on its picture; what they are goes to names. */
+void ep_rep_overlays(struct ep_rep *r, const struct ep_node *n, const struct ep_signal *map, struct ep_str *o, struct ep_str *names);
 void ep_rep_lines(struct ep_rep *r, size_t step, const char *output, struct ep_str *o);
 void ep_rep_table(struct ep_rep *r, size_t step, const char *output, struct ep_str *o);
 void ep_rep_values(struct ep_rep *r, size_t step, struct ep_str *o);   /* all its single values */

@@ -77,7 +77,7 @@ static void axes(struct ep_str *o, const struct ep_plot *p, const struct scale *
 }
 
 /* One sigma to either side, piece by piece where values are missing. */
-static void band(struct ep_str *o, const struct ep_line *l, const struct scale *x, const struct scale *y, const char *rgb)
+static void band(struct ep_str *o, const struct ep_plot_line *l, const struct scale *x, const struct scale *y, const char *rgb)
 {
     struct ep_str path = {0};
     for (size_t i = 0, end; i < l->n; i = end) {
@@ -91,7 +91,7 @@ static void band(struct ep_str *o, const struct ep_line *l, const struct scale *
     ep_str_free(&path);
 }
 
-static void one_line(struct ep_str *o, const struct ep_line *l, const struct scale *x, const struct scale *y, const char *rgb)
+static void one_line(struct ep_str *o, const struct ep_plot_line *l, const struct scale *x, const struct scale *y, const char *rgb)
 {
     bool down = false;
     struct ep_str bars = {0};
@@ -143,7 +143,7 @@ void ep_rep_plot(struct ep_str *o, const struct ep_plot *p)
     struct scale x = {INFINITY, -INFINITY, LEFT, WIDTH - RIGHT}, y = {INFINITY, -INFINITY, height - BELOW, top};
     for (size_t k = 0; k < p->n; k++)
         for (size_t i = 0; i < p->line[k].n; i++) {
-            const struct ep_line *l = &p->line[k];
+            const struct ep_plot_line *l = &p->line[k];
             double s = l->s && isfinite(l->s[i]) ? l->s[i] : 0;
             if (!isfinite(l->x[i]) || !isfinite(l->y[i])) continue;
             widen(&x.lo, &x.hi, l->x[i]);

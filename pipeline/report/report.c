@@ -16,8 +16,9 @@
 #define MARK "<meta name=\"generator\" content=\"eelpipe report\">"
 #define LIMIT 4800000
 
-/* One output of a step over all its runs; or all its single values (output ""). */
-struct block { size_t step; const char *output; enum ep_kind kind; int rank; struct ep_str html; bool left_out; };
+/* One output of a step over all its runs; or all its single values (output ""). A figure or a series shows it, or another output of its
+ * step; measured: it has sigmas; passed: the step's results go on to other steps. */
+struct block { size_t step; const char *output; enum ep_kind kind; int rank; bool measured, shown, beside, passed; struct ep_str html; bool left_out; };
 struct blocks { size_t n, cap; struct block *v; };
 
 /* ---- which outputs --------------------------------------------------------------------------------------------- */
@@ -42,7 +43,28 @@ static void add_outputs(struct blocks *b, const struct ep_node *n)
         bool value = d->kind == EP_MAP && d->nnav == 0;
         struct block *x = block_of(b, n->step, value ? "" : d->name);
         x->kind = d->kind;
+        x->measured |= d->has_sigma && !value;
         if (d->primary || value) x->rank = 0;
+    }
+}
+
+static bool block_named(const struct blocks *b, size_t step, const char *output)
+{
+    for (size_t i = 0; i < b->n; i++)
+        if (b->v[i].step == step && !strcmp(b->v[i].output, output)) return true;
+    return false;
+}
+
+/* A figure or a series shows what a recipe is for; beside an output that others use, one that is merely the first of its step stands back. */
+static void add_use(struct blocks *b, const struct ep_node *from, const char *name, bool shown)
+{
+    for (size_t k = 0; k < b->n; k++) {
+        struct block *x = &b->v[k];
+        if (x->step != from->step) continue;
+        x->passed |= !shown;
+        bool value = !*x->output && !block_named(b, from->step, name);      /* one of its single values */
+        if (!value && strcmp(x->output, name)) x->beside |= shown;
+        else x->shown |= shown, x->rank = x->rank > 1 ? 1 : x->rank;
     }
 }
 
@@ -51,10 +73,8 @@ static void add_uses(struct blocks *b, const struct ep_node *n)
     for (size_t p = 0; n->item && p < n->stage->nports; p++)
         for (size_t i = 0; i < n->nitem[p]; i++) {
             const struct ep_node *from = n->item[p][i].node;
-            if (!from || from->is_look || n->item[p][i].out >= from->decl.nout) continue;
-            const char *name = from->decl.out[n->item[p][i].out].name;
-            for (size_t k = 0; k < b->n; k++)
-                if (b->v[k].step == from->step && b->v[k].rank > 1 && !strcmp(b->v[k].output, name)) b->v[k].rank = 1;
+            if (!from || from->is_look || from->step == n->step || n->item[p][i].out >= from->decl.nout) continue;
+            add_use(b, from, from->decl.out[n->item[p][i].out].name, n->s->nover > 0);
         }
 }
 
@@ -65,6 +85,7 @@ static struct blocks find_blocks(const struct ep_graph *g)
         if (ep_rep_asked(g->node[i])) add_outputs(&b, g->node[i]);
     for (size_t i = 0; i < g->nnodes; i++)
         if (g->node[i]->asked) add_uses(&b, g->node[i]);
+    for (size_t i = 0; i < b.n; i++) b.v[i].rank = b.v[i].shown ? 0 : b.v[i].beside && b.v[i].rank == 0 ? 1 : b.v[i].rank;
     return b;
 }
 
@@ -170,6 +191,19 @@ static void left_out(struct ep_str *o, const struct blocks *b, size_t step)
     if (n) ep_str_add(o, ".</p>\n");
 }
 
+/* Series first: the tables that `collect` and `onset` make of many runs. */
+static bool is_summary(const struct ep_rep *r, size_t step)
+{
+    const struct ep_step *s = &r->g->recipe->steps[step];
+    return s->nover > 0;
+}
+
+/* What the recipe ends in, and its maps of what was measured. */
+static bool on_paper(const struct ep_rep *r, const struct block *x)
+{
+    return x->shown || (x->rank == 0 && is_summary(r, x->step)) || (x->rank == 0 && (!x->passed || (x->kind == EP_MAP && x->measured)));
+}
+
 static void step_section(struct ep_rep *r, const struct blocks *b, size_t step, struct ep_str *o)
 {
     const struct ep_step *s = &r->g->recipe->steps[step];
@@ -182,24 +216,21 @@ static void step_section(struct ep_rep *r, const struct blocks *b, size_t step, 
         for (size_t k = 0; k < m->decl.nout; k++) drawn |= m->decl.out[k].kind == EP_FILE;
         bad += strcmp(ep_rep_state(r, m), "up to date") != 0;
     }
-    ep_html_addf(o, "<section class=\"step\" id=\"step-%zu\"><h3>%s <small>%s</small></h3><p>%s</p>\n", step, s->name, s->stage->name, s->stage->summary);
+    bool shown = bad > 0;
+    for (size_t i = 0; i < b->n; i++) shown |= b->v[i].step == step && on_paper(r, &b->v[i]) && b->v[i].html.n;
+    ep_html_addf(o, "<section class=\"%s\" id=\"step-%zu\"><h3>%s <small>%s</small></h3><p>%s</p>\n", shown ? "step" : "step detail", step, s->name, s->stage->name, s->stage->summary);
     if (bad) ep_html_addf(o, "<p class=\"bad\">%zu of %zu results of this step are not as the recipe asks: <a href=\"#states\">which, and why</a>.</p>\n", bad, n);
     for (size_t i = 0; i < b->n; i++) {
         if (b->v[i].step != step) continue;
+        if (b->v[i].html.n) ep_str_addf(o, "<div class=\"%s\">\n", on_paper(r, &b->v[i]) ? "primary" : "detail");
         ep_str_addn(o, b->v[i].html.s ? b->v[i].html.s : "", b->v[i].html.n);
+        if (b->v[i].html.n) ep_str_add(o, "</div>\n");
         content += b->v[i].html.n + b->v[i].left_out;
     }
     left_out(o, b, step);
     if (drawn) ep_str_add(o, "<p class=\"note\">Drawn above, under Figures.</p>\n");
     else if (!content && n) ep_str_add(o, "<p class=\"note\">Nothing to be shown as numbers: spectrum images pass on to later steps, curves and pictures stand in files.</p>\n");
     ep_str_add(o, "</section>\n");
-}
-
-/* Series first: the tables that `collect` and `onset` make of many runs. */
-static bool is_summary(const struct ep_rep *r, size_t step)
-{
-    const struct ep_step *s = &r->g->recipe->steps[step];
-    return s->nover > 0;
 }
 
 /* ---- the page --------------------------------------------------------------------------------------------------- */
@@ -273,7 +304,8 @@ void ep_report_html(const struct ep_graph *g, const struct ep_report_opts *opts,
     ep_str_addn(out, states.s ? states.s : "", states.n);
     ep_str_add(out, "</div>\n");
     navigation(&r, out, figures.n > 0);
-    ep_str_add(out, "</header>\n<main id=\"main\">\n");
+    ep_str_add(out, "<p class=\"paper\">Printed: what the recipe ends in, of maps the run that was chosen. Everything else, with all fingerprints, stands in the page.</p>\n</header>\n"
+                    "<main id=\"main\">\n");
     if (figures.n) section(out, "figures", "Figures", &figures);
     if (!series.n) ep_str_add(&series, "<p class=\"note\">No step of the recipe collects over runs.</p>\n");
     section(out, "summary", "Series", &series);

@@ -48,6 +48,14 @@ function viewer(box) {
     const mark = el("i", {hidden: ""});
     const stage = el("div", {class: "stage"}, canvas, mark);
     const view = el("div", {class: "view"}, el("label", {}, data.along, slider, named), stage, said);
+    const pictures = [...box.querySelectorAll("ul.small li")];
+    const picture = run => pictures.find(li => li.querySelector("img") && li.lastElementChild.textContent.startsWith(run.label));
+    const curves = runs.map(run => picture(run)?.querySelector("svg.curves"));
+    if (curves.some(c => c)) {
+        const tick = el("input", {type: "checkbox", checked: ""});
+        tick.addEventListener("change", () => box.classList.toggle("bare", !tick.checked));
+        view.append(el("label", {}, tick, "boundaries and fronts"));
+    }
     if (runs.length < 2) slider.disabled = true;
     let at = null, shown = null, wanted = 0;
 
@@ -80,14 +88,16 @@ function viewer(box) {
         const {run, v} = shown;
         size(run);
         canvas.setAttribute("aria-label", `${data.title}${data.group ? ", " + data.group : ""}, ${run.label}; arrow keys move over ${run.ny} rows and ${run.nx} columns`);
-        const picture = new ImageData(run.nx, run.ny);
+        const image = new ImageData(run.nx, run.ny);
         for (let i = 0; i < v.length; i++) {
             const part = Math.min(1, Math.max(0, (v[i] - data.lo) / (data.hi - data.lo)));
             const k = 3 * Math.round(255 * part);
-            for (let c = 0; c < 3; c++) picture.data[4 * i + c] = Number.isNaN(v[i]) ? 184 : rgb[k + c];
-            picture.data[4 * i + 3] = 255;
+            for (let c = 0; c < 3; c++) image.data[4 * i + c] = Number.isNaN(v[i]) ? 184 : rgb[k + c];
+            image.data[4 * i + 3] = 255;
         }
-        canvas.getContext("2d").putImageData(picture, 0, 0);
+        canvas.getContext("2d").putImageData(image, 0, 0);
+        stage.querySelector("svg")?.remove();
+        if (curves[runs.indexOf(run)]) stage.append(curves[runs.indexOf(run)].cloneNode(true));
     }
     async function show(k) {
         wanted = k;
@@ -120,9 +130,9 @@ function viewer(box) {
         say();
     });
     slider.addEventListener("input", () => show(+slider.value));
-    box.querySelectorAll("ul.small li").forEach(li => {
-        const k = runs.findIndex(run => li.querySelector("img") && li.textContent.startsWith(run.label));
-        if (k < 0) return;
+    runs.forEach((run, k) => {
+        const li = picture(run);
+        if (!li) return;
         const button = el("button", {type: "button", "aria-pressed": "false"}, ...li.childNodes);
         button.addEventListener("click", () => show(k));
         li.append(button);
@@ -172,7 +182,10 @@ const watch = new IntersectionObserver(entries => {
 }, {rootMargin: "800px"});
 document.querySelectorAll("div.maps").forEach(viewer);
 document.querySelectorAll("svg.has-table").forEach(reader);
-let opened = [];
-addEventListener("beforeprint", () => { opened = [...document.querySelectorAll("details:not([open])")]; opened.forEach(d => { d.open = true; }); });
-addEventListener("afterprint", () => opened.forEach(d => { d.open = false; }));
+/* On paper: of each map the run that was chosen, of those that nobody has looked at the first. */
+const choose = () => document.querySelectorAll("div.maps").forEach(box => {
+    const buttons = [...box.querySelectorAll("ul.small button")];
+    if (buttons.length && !buttons.some(b => b.getAttribute("aria-pressed") === "true")) buttons[0].setAttribute("aria-pressed", "true");
+});
+addEventListener("beforeprint", choose);
 })();

@@ -1,5 +1,6 @@
 """The HTML report, read as a person would: in a browser (headless Chromium), against the values that h5py reads."""
 import atexit
+import base64
 import functools
 import json
 import os
@@ -32,6 +33,7 @@ steps:
   ti_map:   {stage: integrate, window: [456, 470]}
   boundary: {stage: interface, input: ti_map, positive: low, at: {temperature: min}}
   ti:       {stage: profile, input: ti_map, along: boundary, bin: 1}
+  moved:    {stage: front, input: ti, relative_to: {temperature: min}}
   o_sum:    {stage: sum_spectrum, input: o}
   o_net:    {stage: background, window: [505, 524]}
   ratio:    {stage: ratio, numerator: [527, 532], denominator: [536, 546]}
@@ -266,6 +268,81 @@ def check_keyboard_alone_reaches_all():
     figure.find_element("css selector", ".reader input").send_keys(Keys.ARROW_RIGHT)
     text = figure.find_element("css selector", ".reader output").get_attribute("textContent")
     assert f"25\u00a0°C: {as_shown(profile[1], errors[1])}" in text, (text, profile[1], errors[1])
+
+
+def curve(recipe, temperature):
+    """Boundary of the coldest run, and the front of one: places on the map in thousandths of its width and height."""
+    out = recipe.parent / "out" / NASTY
+    with h5py.File(out / "25C/boundary.hspy") as f:
+        points = f["entry/boundary/data"][()]  # y, x, normal y and x, sigma
+    with h5py.File(out / f"{temperature}C/moved.hspy") as f:
+        depth = float(np.ravel(f["entry/front/position"][()])[0])
+    with h5py.File(out / f"{temperature}C/ti_map.hspy") as f:
+        g = f["entry/intensity"]
+        y, x = g["y"][()], g["x"][()]
+    straight = np.linalg.svd(points[:, :2] - points[:, :2].mean(0))[2][1]
+    straight *= np.sign(straight @ points[:, 2:4].mean(0))
+    scale = np.array([y[1] - y[0], x[1] - x[0]])
+    return [1000 * ((points[:, :2] + d * straight - [y[0], x[0]]) / scale + 0.5) / [len(y), len(x)] for d in (0, depth)]
+
+
+def distance(points, line):
+    """How far points (y, x) are from a polyline (x, y)."""
+    line = np.array(line)[:, ::-1]
+    parts = np.clip(np.einsum("pij,ij->pi", points[:, None] - line[None, :-1], np.diff(line, axis=0)) / (np.diff(line, axis=0) ** 2).sum(1), 0, 1)
+    return np.sqrt(((points[:, None] - line[:-1] - parts[..., None] * np.diff(line, axis=0)) ** 2).sum(2)).min(1)
+
+
+def check_curves_lie_where_the_numbers_say():
+    b = opened()
+    box = viewer(b, "Intensity")
+    small = box.find_elements("css selector", "ul.small li")
+    assert len(small) == len(TEMPERATURES)
+    for li, temperature in zip(small, TEMPERATURES):
+        lines = {e.get_attribute("class"): [tuple(map(float, q.split(","))) for q in e.get_attribute("points").split()] for e in li.find_elements("css selector", "polyline")}
+        for name, points in zip(("boundary", "front"), curve(made()[1], temperature)):
+            assert distance(points, lines[name]).max() < 0.6, (temperature, name)  # straight stretches are drawn as such, to half a thousandth
+        picture, over = li.find_element("css selector", "img").rect, li.find_element("css selector", "svg").rect
+        assert all(abs(picture[k] - over[k]) < 1 for k in picture), (picture, over)
+    stage = box.find_element("css selector", ".stage")
+    canvas, over = stage.find_element("css selector", "canvas").rect, stage.find_element("css selector", "svg").rect
+    assert all(abs(canvas[k] - over[k]) < 1 for k in canvas), (canvas, over)
+    assert "white dots: boundary; yellow dots: moved" in box.find_element("xpath", "..").text
+    box.find_element("css selector", "input[type=checkbox]").click()
+    assert not stage.find_element("css selector", "svg").is_displayed() and not small[0].find_element("css selector", "svg").is_displayed()
+
+
+def check_prints_what_the_recipe_ends_in():
+    from selenium.webdriver.common.keys import Keys
+    b = opened()
+    box = viewer(b, "Intensity")
+    box.find_element("css selector", "input[type=range]").send_keys(Keys.END)
+    wait(lambda: box.find_element("css selector", ".view").get_attribute("data-shown") == "400\u00a0°C", "the slider at 400")
+    printed = base64.b64decode(b.execute_cdp_cmd("Page.printToPDF", {})["data"])
+    assert printed.count(b"/Type /Page\n") <= 5, printed.count(b"/Type /Page\n")
+    b.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        assert [li.text for li in box.find_elements("css selector", "ul.small li") if li.is_displayed()] == ["400 °C"]
+        shown = {e.text.split()[0] for e in b.find_elements("css selector", "section.step h3") if e.is_displayed()}
+        assert {"ratios", "moved", "ti_map"} <= shown and not shown & {"o_sum", "o_net"}, shown
+        assert not any(e.is_displayed() for e in b.find_elements("css selector", "nav, .view, details, #origin"))
+    finally:
+        b.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+def check_readable_without_scripts():
+    b = browser()
+    b.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        b.get("about:blank")
+        b.get(made()[2].as_uri())
+        assert not b.find_elements("css selector", ".view, canvas"), "the script ran"
+        pictures = b.find_elements("css selector", "ul.small img")
+        assert len(pictures) >= len(TEMPERATURES) and all(p.is_displayed() and p.rect["width"] > 100 for p in pictures)
+        table = next(t for t in b.find_elements("css selector", "table") if t.is_displayed() and "ratios" in t.find_element("css selector", "caption").text)
+        assert len(table.find_elements("css selector", "tbody tr")) == len(TEMPERATURES) and "±" in table.text
+    finally:
+        b.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
 
 
 def check_nothing_leaves_the_page():
