@@ -97,9 +97,9 @@ static void put_spectra(const struct ep_apply *a, const struct plan *p, size_t y
 static void put_pixel(const struct ep_apply *a, const struct plan *p, size_t y, size_t x, struct ep_fit_result *r)
 {
     size_t at = y * a->area.nx + x;
-    struct ep_range known = { 0, 0 };
+    struct ep_range known = wanted_channels(a, p);
     const double *plural = NULL;
-    if (p->front && !ep_fatal(a->flag[at] | r->flag)) plural = ep_background_plural(a, p, y, x, wanted_channels(a, p).end, &known, r);
+    if (p->front && !ep_fatal(a->flag[at] | r->flag)) plural = ep_background_plural(a, p, y, x, &known, r);
     a->flag[at] |= r->flag | (p->estimated ? (uint32_t)EP_FLAG_SIGMA_ESTIMATED : 0);
     if (a->theta) memcpy(a->theta + at * EP_NTHETA, r->theta, sizeof r->theta);
     if (a->cmat) memcpy(a->cmat + at * EP_NCMAT, r->cmat, sizeof r->cmat);

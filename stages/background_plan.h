@@ -30,9 +30,9 @@ struct plan {
     struct ep_rows rows;           /* for the net of exp(theta0 - theta1 x) at shift 0 */
 };
 
-/* With low_loss, at one pixel: the background, plural losses of the edge in front included, in channels *ch, the window's first to end - 1 or
- * its last; it lies in the scratch. res: flags are added, chi2 is of this background. NULL where there is none: a fatal flag says why. */
-const double *ep_background_plural(const struct ep_apply *a, const struct plan *p, size_t y, size_t x, size_t end, struct ep_range *ch,
+/* With low_loss, at one pixel: the background, plural losses of the edge in front included, in channels *ch, which grow to hold the windows; it
+ * lies in the scratch. res: flags are added, chi2 is of this background. NULL where there is none: a fatal flag says why. */
+const double *ep_background_plural(const struct ep_apply *a, const struct plan *p, size_t y, size_t x, struct ep_range *ch,
                                    struct ep_fit_result *res);
 size_t ep_background_plural_scratch(size_t nch, size_t nlow);
 ep_status ep_background_apply(const struct ep_apply *a, struct ep_err *e);

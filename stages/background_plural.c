@@ -7,6 +7,7 @@
  * In the fit window B1 + T is a power law, B: what background and the edge's tail are without plural losses. From the window on T = B - B1 is
  * put in place of the counts, which hold the next edge there, and the background is
  *     b_i = B_i + sum_{k>0} p_k T_{i-k}.
+ * Below the window it is B1, so that the net shows the edge in front.
  * As for any net, sigma is that of counts and of a power law through the window: the noise of T and of p is smooth and averaged, and what is
  * left of it when a power law has been fitted changes sigma by less than 2 % (test_montecarlo_stages).
  */
@@ -76,7 +77,7 @@ static double chi_square(const struct plan *p, const float *counts, const double
     return n > 2 ? sum / (double)(n - 2) : (double)NAN;
 }
 
-const double *ep_background_plural(const struct ep_apply *a, const struct plan *p, size_t y, size_t x, size_t end, struct ep_range *ch,
+const double *ep_background_plural(const struct ep_apply *a, const struct plan *p, size_t y, size_t x, struct ep_range *ch,
                                    struct ep_fit_result *res)
 {
     const struct ep_cell *in = &a->in[0];
@@ -90,25 +91,25 @@ const double *ep_background_plural(const struct ep_apply *a, const struct plan *
     if (ep_fatal(res->flag)) return NULL;
     size_t first = ep_axis_window(&p->m.axis, p->front_m.window[0][0], p->front_m.window[0][1], shift, NULL).first;
     struct ep_range w = ep_axis_window(&p->m.axis, p->m.window[0][0], p->m.window[0][1], shift, NULL);
-    if (end < w.end) end = w.end;
-    size_t n = end - first, at = w.first - first, to = w.end - first;
+    *ch = ep_range_hull(*ch, (struct ep_range){ first, w.end });
+    size_t n = ch->end - first, at = w.first - first, to = w.end - first;
     counts += first - in->ch0;
     res->flag |= find_losses(a, p, y, x, n, &r);
     if (ep_fatal(res->flag)) return NULL;
 
-    ep_model_background(&p->front_m, front.theta, shift, (struct ep_range){ first, end }, r.b);
+    ep_model_background(&p->front_m, front.theta, shift, *ch, r.b);
+    r.b += first - ch->first;
     single_scattering(counts, at, to, &r, n);
     ep_fit_spectrum(p->fit, r.single + at, w.first, to - at, shift, &behind, a->scratch);
     res->flag |= behind.flag;
     if (ep_fatal(res->flag)) return NULL;
     memcpy(r.plural, r.kept, n * sizeof *r.plural);
-    ep_model_background(&p->m, behind.theta, shift, (struct ep_range){ w.first, end }, r.kept);
+    ep_model_background(&p->m, behind.theta, shift, (struct ep_range){ w.first, ch->end }, r.kept);
     for (size_t i = at; i < n; i++) {
         double t = r.kept[i - at] - r.b[i];
         r.b[i] = r.kept[i - at] + r.plural[i];
         ep_plural_add(t, r.p, n - i, r.plural + i);
     }
     res->chi2 = chi_square(p, counts + at, r.b + at, to - at);
-    *ch = (struct ep_range){ w.first, end };
-    return r.b + at;
+    return r.b - (first - ch->first);
 }

@@ -434,7 +434,8 @@ static void onsets(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ratios_of_regions), cmocka_unit_test(ratios_behind_an_edge), cmocka_unit_test(sums_of_pixels), cmocka_unit_test(exponents_and_quotients),
+        cmocka_unit_test(ratios_of_regions), cmocka_unit_test(ratios_behind_an_edge), cmocka_unit_test(sums_of_pixels),
+        cmocka_unit_test(exponents_and_quotients),
         cmocka_unit_test(rebinned_and_cropped), cmocka_unit_test(smoothed), cmocka_unit_test(aligned),
         cmocka_unit_test(repeats_are_averaged), cmocka_unit_test(onsets),
     };
