@@ -49,7 +49,7 @@ const struct ep_param ep_eds_params[] = {
     { .name = "refine", .type = EP_P_BOOL, .offset = offsetof(struct ep_eds_par, refine), .def = "true",
       .doc = "Refine the energy axis, the resolution and the ratios of lines on the sum of all pixels." },
     { .name = "background_terms", .type = EP_P_INT, .offset = offsetof(struct ep_eds_par, background_terms), .def = "2", .min = 1, .max = 8,
-      .doc = "Terms by which a pixel's background may differ in shape from the sum's, below 2.4 keV and above (1: in height alone)." },
+      .doc = "Terms by which a pixel's background may differ in shape from the sum's, below 3 keV and above (1: in height alone)." },
     { .name = "escape", .type = EP_P_BOOL, .offset = offsetof(struct ep_eds_par, escape), .def = "true",
       .doc = "Model the peaks of photons that lost a silicon K photon, 1.74 keV below each line." },
     { .name = "detector_thickness", .type = EP_P_NUMBER, .offset = offsetof(struct ep_eds_par, detector_thickness), .unit = "mm",
@@ -488,7 +488,7 @@ const struct ep_stage ep_stage_eds_lines = {
     .reference = "T. Schoonjans et al., Spectrochim. Acta B 66 (2011) 776 (xraylib: energies, rates, yields); C. J. Powell, Rev. Mod. Phys. 48 "
                  "(1976) 33 (ionisation); S. J. B. Reed, N. G. Ware, J. Phys. E 5 (1972) 582 (escape peaks).",
     .method = "All lines of the elements that lie in the range are fitted together on a smooth background: Ti K and La L overlap, and "
-              "windows would count a third of each as the other. The background has two parts that do not touch, below and above 2.4 keV, so that what is "
+              "windows would count a third of each as the other. The background has two parts that do not touch, below and above 3 keV, so that what is "
               "wrong among the many lines and absorption edges below stays there. First the sum of all pixels is fitted, and the offset and scale of the "
               "energy axis, the resolution, the escape peaks and, within the tables' uncertainty, the ratios of line groups are refined; "
               "then these are held and every pixel is a linear fit with one set of weights, so that its results are unbiased at any dose. "

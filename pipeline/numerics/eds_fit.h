@@ -86,6 +86,7 @@ struct ep_eds_solver {
     double *w;                    /* [nch] weights */
     double *normal;               /* [n][n] X W X' */
     double *polynomial;           /* [nback][nch]: what multiplies the sum's background */
+    double *beyond;               /* [nch]: the background times the first polynomial of each side that is left out; NULL: no sides */
     double *sum;                  /* [n] counts of each column in range */
     double *expected, expected0;  /* mean of the weighted residual: sum_k gain c_k expected_k + noise^2 expected0 */
     double *mean;                 /* [n] coefficients of the mean pixel */

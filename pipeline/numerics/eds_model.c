@@ -113,10 +113,10 @@ void ep_eds_columns(const struct ep_eds *m, const double *theta, double *x, cons
 /* The scale of the splines: knots lie 0.4 keV apart at 0.4 keV, where absorption shapes the background, 2 keV at 3 keV and 6 keV at
  * 7 keV, where it is smooth and a closer knot would take up what the tables of lines have wrong: d warp / dE = 1/((E + a)(1 + E/b)). */
 #define KNOTS 0.4
-/* Below, edges of what absorbs X-rays (window, contact, silicon, the specimen's light elements) shape the background, and lines are so many and
- * so badly known that the fit is never as good as counting noise. Splines that bridge the two sides carry what is wrong there up to
- * where Ti and La are measured: so each side has its own. */
-#define SPLIT 2400.0               /* eV: above Si K, where no absorption edge of a light element is */
+/* Below, edges of what absorbs X-rays (window, contact, silicon, the specimen and its cap) shape the background, and lines are so
+ * many and so badly known that the fit is never as good as counting noise. Splines that bridge the two sides carry what is wrong there
+ * up to where Ti and La are measured: so each side has its own. */
+#define SPLIT 3000.0               /* eV: above the edges of Si, S, Cl K and, of protective layers, Pt and Au M */
 #define SPLIT_LEAST 1000.0
 static double warp(double ev)
 {

@@ -123,6 +123,7 @@ static void background_columns(struct ep_eds_solver *s, const struct ep_eds *m, 
             p0 = p;
             p = next;
         }
+        s->beyond[i] = back[i] * p;
     }
     s->mean[s->ncol + k] = 1;
 }
@@ -136,6 +137,7 @@ ep_status ep_eds_solver_new(const struct ep_eds *m, const double *theta, const d
     s->nback = nback;
     s->terms = terms;
     s->polynomial = doubles(nback * nch);
+    s->beyond = doubles(nch);
     double *b = doubles(nch), least = fmax(1e-3 * level(back, nch), 1e-12);
     for (size_t i = 0; i < nch; i++) b[i] = fmax(back[i], least);
     ep_eds_columns(m, theta, s->x, NULL, NULL);
@@ -173,6 +175,7 @@ void ep_eds_solver_free(struct ep_eds_solver *s)
     free(s->expected);
     free(s->mean);
     free(s->polynomial);
+    free(s->beyond);
     free(s);
 }
 

@@ -215,7 +215,7 @@ static void test_variance(void **state)
     struct ep_eds_solver *s;
     struct ep_err e = { 0 };
     assert_int_equal(ep_eds_solver_new(m, theta, lines, back, 2, 1.5, 0.25, &s, &e), EP_OK);
-    assert_int_equal(s->n, 7);            /* three lines, two terms on each side of 2.4 keV */
+    assert_int_equal(s->n, 7);            /* three lines, two terms on each side of 3 keV */
     ep_eds_variance_terms(s, q, t);
     double c[7] = { 50, 20, 10, 1, 0.2, 0.7, -0.1 }, var = 0, ours = s->noise2 * t[7];
     for (size_t i = 0; i < 700; i++) {
@@ -555,7 +555,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines), cmocka_unit_test(test_every_element), cmocka_unit_test(test_silicon),
         cmocka_unit_test(test_columns), cmocka_unit_test(test_derivatives), cmocka_unit_test(test_known_answer),
-        cmocka_unit_test(test_variance), cmocka_unit_test(test_systematic), cmocka_unit_test(test_low_energies_stay_there), cmocka_unit_test(test_chi_square_warns),
+        cmocka_unit_test(test_variance), cmocka_unit_test(test_systematic),
+        cmocka_unit_test(test_low_energies_stay_there), cmocka_unit_test(test_chi_square_warns),
         cmocka_unit_test(test_bits), cmocka_unit_test(test_bad_pixels), cmocka_unit_test(test_axes_and_kinds),
         cmocka_unit_test(test_options), cmocka_unit_test(test_names), cmocka_unit_test(test_mistakes),
     };

@@ -312,7 +312,8 @@ static void moving_edge(void **unused)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(straight_boundaries), cmocka_unit_test(wavy_boundaries), cmocka_unit_test(profiles), cmocka_unit_test(registrations), cmocka_unit_test(moving_edge),
+        cmocka_unit_test(straight_boundaries), cmocka_unit_test(wavy_boundaries), cmocka_unit_test(profiles), cmocka_unit_test(registrations),
+        cmocka_unit_test(moving_edge),
     };
     if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
