@@ -20,7 +20,7 @@ settle() {
 }
 
 names=()
-while read -r name _; do names+=("$name"); done < <("$program" stages)
+while read -r name; do names+=("$name"); done < <("$program" stages | awk '/^[a-z]/ { print $1 }')
 for name in "${names[@]}"; do
     "$program" stages "$name" --markdown >"$new"
     if [ -e "$folder/$name.md" ]; then
@@ -40,7 +40,7 @@ done
 {
     # shellcheck disable=SC2016 # Markdown
     printf '# Stages\n\nWritten by `make docs`. `eelpipe stages NAME` says the same on a terminal.\n\n| stage | |\n|---|---|\n'
-    "$program" stages | while read -r name summary; do printf '| [%s](%s.md) | %s |\n' "$name" "$name" "$summary"; done
+    for name in "${names[@]}"; do printf '| [%s](%s.md) | %s |\n' "$name" "$name" "$("$program" stages "$name" --markdown | sed -n 4p)"; done
 } >"$page"
 settle "$page" "$folder/README.md"
 

@@ -90,25 +90,68 @@ static int compare_items(const void *pa, const void *pb)
     return c ? c : (a > b) - (a < b);
 }
 
+/* What a warning of a step says behind the step's name: "step NAME (stage): ..."; NULL: it is none of these. */
+static const char *behind_step(const struct ep_diag_item *it)
+{
+    return it->warning && strncmp(it->msg, "step ", 5) == 0 ? strchr(it->msg + 5, ' ') : NULL;
+}
+
+static bool same_cause(const struct ep_diag_item *a, const struct ep_diag_item *b)
+{
+    const char *x = behind_step(a), *y = behind_step(b);
+    return x && y && strcmp(x, y) == 0;
+}
+
+static void print_pos(const struct ep_diag *d, const struct ep_pos *p, FILE *to)
+{
+    if (p->file) fprintf(to, "%s:", p->file);
+    if (p->line > 0 && !d->no_lines) fprintf(to, "%s%d:", p->file ? "" : "line ", p->line);
+    if (p->line > 0 && p->col > 0 && !d->no_lines) fprintf(to, "%d:", p->col);
+    if (p->file || p->line > 0) fputc(' ', to);
+}
+
+/* A warning that several steps give is told once, at the first of them. */
+static void print_warning(const struct ep_diag *d, const struct ep_diag_item *const *items, size_t n, FILE *to)
+{
+    size_t steps = 1;
+    for (size_t i = 1; i < n; i++) steps += same_cause(items[0], items[i]);
+    print_pos(d, &items[0]->pos, to);
+    if (steps == 1) {
+        fprintf(to, "warning: %s\n", items[0]->msg);
+        return;
+    }
+    fputs("warning: steps ", to);
+    for (size_t i = 0, told = 0; i < n; i++)
+        if (same_cause(items[0], items[i])) {
+            const char *name = items[i]->msg + 5;
+            fprintf(to, "%s%.*s", !told ? "" : told + 1 < steps ? ", " : " and ", (int)(behind_step(items[i]) - name), name);
+            told++;
+        }
+    fprintf(to, "%s\n", behind_step(items[0]));
+}
+
 void ep_diag_print(const struct ep_diag *d, FILE *to)
 {
     if (d->n == 0) return;
     const struct ep_diag_item **sorted = ep_xmalloc(d->n * sizeof *sorted);
+    size_t again = 0;
     for (size_t i = 0; i < d->n; i++) sorted[i] = &d->items[i];
     qsort(sorted, d->n, sizeof *sorted, compare_items);
     for (size_t i = 0; i < d->n; i++) {
-        const struct ep_pos *p = &sorted[i]->pos;
-        if (p->file) fprintf(to, "%s:", p->file);
-        if (p->line > 0 && !d->no_lines) fprintf(to, "%s%d:", p->file ? "" : "line ", p->line);
-        if (p->line > 0 && p->col > 0 && !d->no_lines) fprintf(to, "%d:", p->col);
-        fprintf(to, "%s%s: %s\n", p->file || p->line > 0 ? " " : "",
-                sorted[i]->warning ? "warning" : "error", sorted[i]->msg);
+        bool told = false;
+        for (size_t k = 0; k < i && !told; k++) told = same_cause(sorted[k], sorted[i]);
+        again += told;
+        if (told) continue;
+        if (sorted[i]->warning) print_warning(d, sorted + i, d->n - i, to);
+        else {
+            print_pos(d, &sorted[i]->pos, to);
+            fprintf(to, "error: %s\n", sorted[i]->msg);
+        }
     }
     free(sorted);
+    size_t warnings = d->nwarnings - again;
     if (d->nerrors) fprintf(to, "%zu error%s", d->nerrors, d->nerrors == 1 ? "" : "s");
-    if (d->nwarnings)
-        fprintf(to, "%s%zu warning%s", d->nerrors ? ", " : "", d->nwarnings,
-                d->nwarnings == 1 ? "" : "s");
+    if (warnings) fprintf(to, "%s%zu warning%s", d->nerrors ? ", " : "", warnings, warnings == 1 ? "" : "s");
     if (d->nerrors + d->nwarnings > d->n)
         fprintf(to, " (%zu not shown)", d->nerrors + d->nwarnings - d->n);
     fputc('\n', to);

@@ -18,7 +18,8 @@ struct ep_diag {
  * pos.file must outlive the diag. More than 200 items are counted but not stored. */
 void ep_diag_error(struct ep_diag *d, struct ep_pos pos, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void ep_diag_warn(struct ep_diag *d, struct ep_pos pos, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-/* "config.yaml:12:9: error: ..." in the order of file, line and column; n errors at the end. */
+/* "config.yaml:12:9: error: ..." in the order of file, line and column; n errors at the end.
+ * Warnings of several steps that say the same are one line, at the first of their places, with the names of all. */
 void ep_diag_print(const struct ep_diag *d, FILE *to);
 void ep_diag_free(struct ep_diag *d);
 

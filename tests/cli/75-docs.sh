@@ -3,7 +3,7 @@
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-stage_names() { "$EELPIPE" stages | cut -d' ' -f1; }
+stage_names() { "$EELPIPE" stages | awk '/^[a-z]/ { print $1 }'; }
 
 # Of the hand-written part: what stands below "## $2", up to the next heading, without blank lines.
 section_of() { awk -v head="## $2" '$0 == head { on = 1; next } /^## / { on = 0 } on && NF' "$1"; }

@@ -157,6 +157,22 @@ static void expect_diag(struct ep_diag *d, const char *want)
     ep_diag_free(d);
 }
 
+static void diag_tells_a_cause_once(void **state)
+{
+    (void)state;
+    struct ep_diag d = {0};
+    ep_diag_warn(&d, (struct ep_pos){"a.yaml", 3, 1}, "step one (crop): too small");
+    ep_diag_warn(&d, (struct ep_pos){"a.yaml", 9, 1}, "step three (crop): too small");
+    ep_diag_warn(&d, (struct ep_pos){"a.yaml", 5, 1}, "step two (crop): too small");
+    ep_diag_warn(&d, (struct ep_pos){"a.yaml", 6, 1}, "step two (crop): too dark");
+    ep_diag_error(&d, (struct ep_pos){"a.yaml", 7, 1}, "step two (crop): too small");
+    assert_int_equal(d.nwarnings, 4);
+    expect_diag(&d, "a.yaml:3:1: warning: steps one, two and three (crop): too small\n"
+                    "a.yaml:6:1: warning: step two (crop): too dark\n"
+                    "a.yaml:7:1: error: step two (crop): too small\n"
+                    "1 error, 2 warnings\n");
+}
+
 static void diag_orders_and_dedups(void **state)
 {
     (void)state;
@@ -555,6 +571,7 @@ int main(void)
         cmocka_unit_test(arena_is_aligned_and_zeroed),
         cmocka_unit_test(strings_and_arrays_grow),
         cmocka_unit_test(out_of_memory_is_exit_code_1),
+        cmocka_unit_test(diag_tells_a_cause_once),
         cmocka_unit_test(diag_orders_and_dedups),
         cmocka_unit_test(diag_is_bounded),
         cmocka_unit_test(suggests_near_words),
