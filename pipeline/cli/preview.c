@@ -189,8 +189,9 @@ static void add_windows(struct cli_session *s, const struct ep_step *step, bool 
         if (!w || !q->unit || strcmp(q->unit, "eV")) continue;
         size_t count = q->type == EP_P_WINDOWS ? all->n : isfinite(w[0][0]) && isfinite(w[0][1]);
         const char *name = ep_arena_printf(&s->arena, "%s.%s", step->name, q->name);
+        bool fitted = fit && (!strncmp(q->name, "window", 6) || !strcmp(q->name, "range"));      /* not what is counted, or fitted by itself */
         for (size_t i = 0; i < count && p->nwindow < PREVIEW_WINDOWS; i++)
-            p->window[p->nwindow++] = (struct preview_window){name, w[i][0], w[i][1], fit};
+            p->window[p->nwindow++] = (struct preview_window){name, w[i][0], w[i][1], fitted};
     }
 }
 

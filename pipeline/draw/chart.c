@@ -52,22 +52,37 @@ int ep_tick_power(double lo, double hi)
     return 3 * (int)floor(log10(most) / 3 + 1e-9);
 }
 
+/* A digit or a minus, raised. */
+static const char *raised(char c)
+{
+    static const char *const digits[] = {"\u2070", "\u00b9", "\u00b2", "\u00b3", "\u2074", "\u2075", "\u2076", "\u2077", "\u2078", "\u2079"};
+    return c == '-' ? "\u207b" : digits[c - '0'];
+}
+
+/* "nm^-3" -> "nm" and a raised -3. */
+static void add_raised(struct ep_str *s, const char *text)
+{
+    for (const char *c = text; *c; c++) {
+        size_t n = *c == '^' ? 1 + (c[1] == '-') : 0, digits = n ? strspn(c + n, "0123456789") : 0;
+        if (!digits) ep_str_addn(s, c, 1);
+        else for (const char *end = c + n + digits; ++c < end;) ep_str_add(s, raised(*c));
+        if (digits) c--;
+    }
+}
+
 void ep_unit_text(const char *unit, int power, char *out, size_t size)
 {
     static const char *const shown[][2] = {{"degC", "\u00b0C"}, {"deg", "\u00b0"}, {"um", "\u00b5m"}, {"px", "pixels"}};
-    static const char *const digits[] = {"\u2070", "\u00b9", "\u00b2", "\u00b3", "\u2074", "\u2075", "\u2076", "\u2077", "\u2078", "\u2079"};
     struct ep_str s = {0};
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
         if (!strcmp(unit, shown[i][0])) unit = shown[i][1];
     if (power) {
         char text[16];
-        snprintf(text, sizeof text, "%d", abs(power));
-        ep_str_addf(&s, "10%s", power < 0 ? "\u207b" : "");
-        for (const char *c = text; *c; c++) ep_str_add(&s, digits[*c - '0']);
-        if (*unit) ep_str_add(&s, " ");
+        snprintf(text, sizeof text, "10^%d%s", power, *unit ? " " : "");
+        add_raised(&s, text);
     }
-    ep_str_add(&s, unit);
-    snprintf(out, size, "%s", s.s);
+    add_raised(&s, unit);
+    snprintf(out, size, "%s", s.s ? s.s : "");
     ep_str_free(&s);
 }
 

@@ -318,12 +318,48 @@ static void test_text_size(void **unused)
     ep_page_free(p);
 }
 
+static void test_units_as_people_write_them(void **unused)
+{
+    (void)unused;
+    static const struct { const char *unit; int power; const char *shown; } want[] = {
+        { "nm^-3", 0, "nm\u207b\u00b3" }, { "counts", 3, "10\u00b3 counts" }, { "degC", 0, "\u00b0C" }, { "", -6, "10\u207b\u2076" },
+        { "a^b", 0, "a^b" }, { "nm^", 0, "nm^" }, { "1/nm^12 s", 0, "1/nm\u00b9\u00b2 s" }, { "", 0, "" },
+    };
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        char text[64];
+        ep_unit_text(want[i].unit, want[i].power, text, sizeof text);
+        assert_string_equal(text, want[i].shown);
+    }
+}
+
+/* Cut in the middle, never in the middle of a character; broken at spaces. */
+static void test_texts_find_room(void **unused)
+{
+    (void)unused;
+    struct ep_page *p = ep_page_new(100, 100, "Liberation Sans, DejaVu Sans");
+    const char *long_one = "\u03b2\u03b2\u03b2\u03b2\u03b2 of many words, 25 \u00b0C", *line[3];
+    for (double width = 20; width < 150; width += 7) {
+        const char *fit = ep_text_fit(p, long_one, 7, false, width);
+        assert_true(ep_text_width(p, fit, 7, false) <= width);
+        assert_true(fit == long_one || (strstr(fit, "\u2026") && !strncmp(fit, "\u03b2", 2) && fit[strlen(fit) - 1] == 'C'));
+        for (const char *c = fit; *c; c++) assert_false(((unsigned char)*c & 0xc0) == 0x80 && (c == fit || (unsigned char)c[-1] < 0x80));
+        size_t n = ep_text_wrap(p, long_one, 7, false, width, 3, line);
+        assert_true(n >= 1 && n <= 3);
+        for (size_t i = 0; i < n; i++) assert_true(ep_text_width(p, line[i], 7, false) <= width);
+    }
+    assert_string_equal(ep_text_fit(p, "short", 7, false, 100), "short");
+    assert_int_equal(ep_text_wrap(p, "  one   two ", 7, false, 1000, 3, line), 1);
+    assert_int_equal(ep_text_wrap(p, "", 7, false, 1000, 3, line), 0);
+    ep_page_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ticks), cmocka_unit_test(test_words),   cmocka_unit_test(test_colours),    cmocka_unit_test(test_chart),
         cmocka_unit_test(test_map),   cmocka_unit_test(test_colour_bar), cmocka_unit_test(test_svg),     cmocka_unit_test(test_png),
-        cmocka_unit_test(test_pdf),   cmocka_unit_test(test_text_size),
+        cmocka_unit_test(test_pdf),   cmocka_unit_test(test_text_size), cmocka_unit_test(test_units_as_people_write_them),
+        cmocka_unit_test(test_texts_find_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
