@@ -402,7 +402,7 @@ static const char *y_label(struct ep_panel *p, const struct ep_chart *c, const s
 {
     char text[192];
     const char *what = p->par->label;
-    if (!what && p->par->kind == EP_PANEL_SPECTRA) what = "Intensity, shifted";
+    if (!what && p->par->kind == EP_PANEL_SPECTRA) what = drawn_before(w, w->n) > 1 && p->par->stack > 0 ? "Intensity, shifted" : "Intensity, normalised";
     if (!what && p->par->kind == EP_PANEL_PROFILES) what = "Intensity";
     if (!what) what = p->par->column ? p->par->column : ep_figure_result(p, 0);
     ep_label_text(what, p->par->kind == EP_PANEL_SPECTRA ? "" : w->y_unit ? w->y_unit : "", c->power_y, text, sizeof text);

@@ -12,7 +12,7 @@ static const struct ep_colour white = {1, 1, 1, 1}, yellow = {1, 0.92, 0.1, 1}, 
 
 /* One place of the montage. */
 struct tile { size_t show, row; const struct ep_coord *along; const struct ep_item *item; struct ep_map map; struct ep_box box; };
-struct group { struct ep_scale scale; const char *unit; bool below, above; size_t first, end; };   /* rows first to end share a scale */
+struct group { struct ep_scale scale; const char *unit; bool below, above, any; size_t first, end; };   /* rows first to end share a scale; any: they have values */
 struct montage {
     size_t nrow, ncol, ngroup;
     struct tile *tile;         /* [nrow][ncol] */
@@ -22,6 +22,7 @@ struct montage {
     double left, right, head, width;   /* room; width of a tile */
     size_t per, nband;         /* columns side by side; how often the montage is folded */
     double pitch;              /* from one band to the next */
+    double bars;               /* where colour bars begin, from the panel's left */
     bool one_label;            /* for all colour bars */
     bool headed;
 };
@@ -33,6 +34,15 @@ static void read_map(struct ep_arena *a, const struct ep_signal *s, struct ep_ma
     struct ep_image g = ep_grid_in_nm(&s->d);
     *m = (struct ep_map){g.ny, g.nx, g.y0, g.x0, g.hy, g.hx, ep_length_unit(&s->d), EP_ARENA_ARRAY(a, double, g.ny * g.nx + 1)};
     for (size_t i = 0; i < g.ny * g.nx; i++) m->v[i] = s->flags && ep_fatal(s->flags[i]) ? (double)NAN : ep_signal_get(s, i);
+}
+
+#define LINE_ASPECT 0.12   /* a line scan is drawn high enough to be seen */
+
+/* Height over width of a map as drawn. */
+static double proportion(const struct ep_map *m)
+{
+    double own = (double)m->ny * fabs(m->hy) / ((double)m->nx * fabs(m->hx));
+    return m->ny == 1 ? fmax(own, LINE_ASPECT) : own;
 }
 
 /* The rows are results, and within them the other coordinates: those of one scale stand together. */
@@ -55,7 +65,7 @@ static void find_tiles(struct ep_panel *p, struct montage *m)
             t->item = ep_figure_item(p->in, p->par->show.v[t->show], &p->runs, t->row, t->along);
             if (!t->item) continue;
             read_map(a, t->item->whole, &t->map);
-            m->aspect[r] = fmax(m->aspect[r], (double)t->map.ny * fabs(t->map.hy) / ((double)t->map.nx * fabs(t->map.hx)));
+            m->aspect[r] = fmax(m->aspect[r], proportion(&t->map));
         }
         m->name[r] = ep_figure_row(p, columns_are_results ? SIZE_MAX : m->tile[r * m->ncol].show, r % p->runs.nrows);
     }
@@ -88,6 +98,7 @@ static void set_scale(struct montage *m, struct group *g, const double *range)
         for (size_t k = 0; t->item && k < t->map.ny * t->map.nx; k++)
             if (isfinite(t->map.v[k])) v[n++] = t->map.v[k];
     }
+    g->any = n > 0;
     qsort(v, n, sizeof *v, by_number);
     g->scale.lo = n ? v[(size_t)(0.005 * (double)(n - 1))] : 0;
     g->scale.hi = n ? v[n - 1 - (size_t)(0.005 * (double)(n - 1))] : 1;
@@ -125,6 +136,7 @@ static void find_groups(struct ep_panel *p, struct montage *m)
 /* ---- places ------------------------------------------------------------------------------------------------- */
 
 #define NAMES 0.24         /* the most of the width that names of rows take */
+#define HIGHEST 75.0       /* mm: of one map, where nobody gives the height of the panel */
 
 /* Rows one above the other, from row `first` to `end`, at a width of a tile. */
 static double rows_height(const struct montage *m, size_t first, size_t end, double width)
@@ -177,6 +189,18 @@ static void fold(struct ep_panel *p, struct montage *m, double room)
     m->width = fmax(1, tile_width(room, m->per));
 }
 
+/* Maps that are high and narrow, or a panel of a given height, make tiles narrower than there is room for. */
+static void limit_height(const struct ep_panel *p, struct montage *m)
+{
+    double tallest = 0;
+    for (size_t r = 0; r < m->nrow; r++) tallest = fmax(tallest, m->aspect[r]);
+    m->width = fmin(m->width, HIGHEST * EP_PT_PER_MM / tallest);
+    if (!isfinite(p->par->height)) return;
+    double font = p->style.font, bands = (double)m->nband, gaps = bands * GAP * (double)(m->nrow - 1) + (bands - 1) * (m->headed ? 1.8 * font : 2 * GAP);
+    double free_height = p->par->height * EP_PT_PER_MM - m->head - gaps - 0.6 * font, one = rows_height(m, 0, m->nrow, 1) - GAP * (double)(m->nrow - 1);
+    m->width = fmax(font, fmin(m->width, free_height / (bands * one)));
+}
+
 static void measure(struct ep_panel *p, struct montage *m, double width)
 {
     double font = p->style.font, widest = 0;
@@ -186,6 +210,8 @@ static void measure(struct ep_panel *p, struct montage *m, double width)
         m->right = fmax(m->right, 0.6 * font + BAR * font + ep_colour_bar_room(p->page, &p->style, &m->group[k].scale));
     m->head = p->head + (m->headed || p->head == 0 ? 1.4 * font : 0);
     fold(p, m, width - m->left - m->right);
+    limit_height(p, m);
+    m->bars = m->left + (m->width + GAP) * (double)m->per - GAP;
     m->pitch = rows_height(m, 0, m->nrow, m->width) + (m->headed ? 1.8 * font : 2 * GAP);
 }
 
@@ -213,7 +239,7 @@ static void place(struct ep_panel *p, struct montage *m)
             double h = m->width * m->aspect[r], y = p->box.y + m->head + m->pitch * (double)(c / m->per) + rows_height(m, 0, r + 1, m->width) - h;
             t->box = (struct ep_box){p->box.x + m->left + (m->width + GAP) * (double)(c % m->per), y, m->width, h};
             if (!t->item) continue;
-            double own = (double)t->map.ny * fabs(t->map.hy) / ((double)t->map.nx * fabs(t->map.hx));
+            double own = proportion(&t->map);
             t->box.y += (h - m->width * own) / 2;
             t->box.h = m->width * own;
         }
@@ -280,11 +306,23 @@ double ep_figure_overlay_key(struct ep_panel *p, double x, double y, bool draw)
 
 /* ---- the panel ---------------------------------------------------------------------------------------------- */
 
+static void draw_words(struct ep_panel *p, const struct montage *m, const struct tile *t, const char *words)
+{
+    ep_page_text(p->page, tile_name(p, m, t, words), t->box.x + t->box.w / 2, t->box.y + t->box.h / 2 + 0.3 * p->style.font, words,
+                 0.9 * p->style.font, EP_MIDDLE);
+}
+
 static void draw_empty(struct ep_panel *p, const struct montage *m, const struct tile *t)
 {
     ep_page_rect(p->page, tile_name(p, m, t, "empty"), t->box, (struct ep_colour){0.94, 0.94, 0.94, 1});
-    ep_page_text(p->page, tile_name(p, m, t, "no data"), t->box.x + t->box.w / 2, t->box.y + t->box.h / 2 + 0.3 * p->style.font, "no data",
-                 0.9 * p->style.font, EP_MIDDLE);
+    draw_words(p, m, t, "no data");
+}
+
+static bool has_values(const struct ep_map *m)
+{
+    for (size_t i = 0; i < m->ny * m->nx; i++)
+        if (isfinite(m->v[i])) return true;
+    return false;
 }
 
 static void write_data(struct ep_panel *p, const struct tile *t)
@@ -301,7 +339,7 @@ static void write_data(struct ep_panel *p, const struct tile *t)
 static void draw_bar(struct ep_panel *p, const struct montage *m, size_t k, size_t band)
 {
     const struct group *g = &m->group[k];
-    double font = p->style.font, x = p->box.x + p->box.w - m->right + 0.6 * font, tip = 0.8 * BAR * font;
+    double font = p->style.font, x = p->box.x + m->bars + 0.6 * font, tip = 0.8 * BAR * font;
     double top = p->box.y + m->head + m->pitch * (double)band + (g->first ? rows_height(m, 0, g->first, m->width) + GAP : 0);
     double high = rows_height(m, g->first, g->end, m->width);
     struct ep_box bar = {x, top + (g->above ? tip : 0), BAR * font, high - (g->above ? tip : 0) - (g->below ? tip : 0)};
@@ -310,7 +348,7 @@ static void draw_bar(struct ep_panel *p, const struct montage *m, size_t k, size
     if (EP_LEAST_TEXT * ep_text_width(p->page, bar_label(p, g, text, sizeof text), font, false) > high) label = "";
     if (m->one_label) label = NULL;
     const char *name = ep_arena_printf(&p->page->arena, band ? "%s/bar %zu,%zu" : "%s/bar %zu", p->letter, k, band);
-    ep_draw_colour_bar(p->page, name, &p->style, &g->scale, bar, label, g->unit, p->box.x + p->box.w - 0.25 * font, g->below, g->above);
+    ep_draw_colour_bar(p->page, name, &p->style, &g->scale, bar, label, g->unit, p->box.x + m->bars + m->right - 0.25 * font, g->below, g->above);
 }
 
 /* One label for all scales of a band, where they are of one unit and too short for their own. */
@@ -319,7 +357,7 @@ static void draw_label(struct ep_panel *p, const struct montage *m, size_t band)
     char text[160];
     double font = p->style.font, high = rows_height(m, 0, m->nrow, m->width);
     bar_label(p, &m->group[0], text, sizeof text);
-    struct ep_shape *s = ep_page_text(p->page, ep_figure_name(p, "bars"), p->box.x + p->box.w - 0.25 * font,
+    struct ep_shape *s = ep_page_text(p->page, ep_figure_name(p, "bars"), p->box.x + m->bars + m->right - 0.25 * font,
                                       p->box.y + m->head + m->pitch * (double)band + high / 2, text, font, EP_MIDDLE);
     s->upright = true;
     s->size = font * fmax(EP_LEAST_TEXT, fmin(1, high / ep_text_width(p->page, text, font, false)));
@@ -384,6 +422,7 @@ void ep_figure_maps(struct ep_panel *p)
                 continue;
             }
             ep_draw_map(p->page, tile_name(p, &m, t, "map"), &t->map, &m.group[k].scale, t->box);
+            if (!has_values(&t->map)) draw_words(p, &m, t, "no value");
             draw_overlays(p, &m, t);
             if (!barred) ep_draw_scale_bar(p->page, tile_name(p, &m, t, "scale bar"), &p->style, &t->map, t->box, p->par->scale_bar);
             barred = true;
@@ -391,7 +430,8 @@ void ep_figure_maps(struct ep_panel *p)
         }
     m.one_label = needs_one_label(p, &m);
     for (size_t band = 0; band < m.nband; band++) {
-        for (size_t k = 0; k < m.ngroup; k++) draw_bar(p, &m, k, band);
+        for (size_t k = 0; k < m.ngroup; k++)
+            if (m.group[k].any) draw_bar(p, &m, k, band);
         if (m.one_label) draw_label(p, &m, band);
     }
 }

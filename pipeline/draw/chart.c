@@ -76,6 +76,7 @@ void ep_unit_text(const char *unit, int power, char *out, size_t size)
     struct ep_str s = {0};
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
         if (!strcmp(unit, shown[i][0])) unit = shown[i][1];
+    if (power == 3 && !strcmp(unit, "eV")) power = 0, unit = "keV";
     if (power) {
         char text[16];
         snprintf(text, sizeof text, "10^%d%s", power, *unit ? " " : "");

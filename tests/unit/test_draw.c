@@ -323,7 +323,7 @@ static void test_units_as_people_write_them(void **unused)
     (void)unused;
     static const struct { const char *unit; int power; const char *shown; } want[] = {
         { "nm^-3", 0, "nm\u207b\u00b3" }, { "counts", 3, "10\u00b3 counts" }, { "degC", 0, "\u00b0C" }, { "", -6, "10\u207b\u2076" },
-        { "a^b", 0, "a^b" }, { "nm^", 0, "nm^" }, { "1/nm^12 s", 0, "1/nm\u00b9\u00b2 s" }, { "", 0, "" },
+        { "eV", 3, "keV" }, { "a^b", 0, "a^b" }, { "nm^", 0, "nm^" }, { "1/nm^12 s", 0, "1/nm\u00b9\u00b2 s" }, { "", 0, "" },
     };
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
         char text[64];

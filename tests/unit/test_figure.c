@@ -149,13 +149,18 @@ static void declared(struct bench *b, const char *yaml)
     if (!b->diag.nerrors) s->declare(&b->d);
 }
 
-static void drawn(struct bench *b, const char *yaml)
+static void drawn_of(struct bench *b, const char *yaml)
 {
-    fill(b);
     declared(b, yaml);
     if (b->diag.nerrors) fail_msg("%s", b->diag.items[0].msg);
     struct ep_prepare p = { .par = &b->par, .in = &b->items, .out = b->d.out, .nout = b->d.nout };
     if (ep_figure_draw(&b->par, &p, &b->page, b->csv, &b->e)) fail_msg("%s", b->e.msg);
+}
+
+static void drawn(struct bench *b, const char *yaml)
+{
+    fill(b);
+    drawn_of(b, yaml);
 }
 
 static void done(struct bench *b)
@@ -235,6 +240,25 @@ static void test_range_of_each_scale(void **unused)
     ep_colour_of(EP_VIRIDIS, 1, end);
     assert_memory_equal(first + 3 * 19, tenth, 3);
     assert_memory_equal(second + 3 * 19, end, 3);
+    done(&b);
+}
+
+/* A map without any value says so, and has no colours beside it; one that is high and narrow does not take the page. */
+static void test_odd_maps(void **unused)
+{
+    (void)unused;
+    struct bench b;
+    fill(&b);
+    for (size_t i = 0; i < b.own[0]->n; i++) b.own[0]->f32[i] = NAN;
+    b.own[17]->d.nav[1].scale = 0.02;               /* 5 nm high, 0.4 nm wide */
+    drawn_of(&b, "{panels: [{kind: maps, show: [m, other], where: [sample=s1, temperature=25]}, {kind: maps, show: m, where: sample=s2, height: 15}]}");
+    assert_string_equal(shape(&b, "a/0,0/no value")->text, "no value");
+    assert_null(ep_page_find(b.page, "a/bar 0/colours"));
+    const struct ep_box high = shape(&b, "a/1,0/map")->box, low = shape(&b, "b/0,0/map")->box, bar = shape(&b, "a/bar 1/colours")->box;
+    assert_float_equal(high.h, 75 * EP_PT_PER_MM, 1e-3);
+    assert_float_equal(high.h / high.w, 12.5, 1e-5);
+    assert_true(bar.x > high.x + high.w && bar.x < high.x + high.w + 10);
+    assert_true(low.y + low.h <= b.page->h && low.h < 15 * EP_PT_PER_MM);
     done(&b);
 }
 
@@ -544,7 +568,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_montage),  cmocka_unit_test(test_shared_scale), cmocka_unit_test(test_overlays),
-        cmocka_unit_test(test_range_of_each_scale), cmocka_unit_test(test_narrow_montage_folds),
+        cmocka_unit_test(test_range_of_each_scale), cmocka_unit_test(test_narrow_montage_folds), cmocka_unit_test(test_odd_maps),
         cmocka_unit_test(test_data_of_maps), cmocka_unit_test(test_results_as_columns), cmocka_unit_test(test_absent_run),
         cmocka_unit_test(test_profiles), cmocka_unit_test(test_spectra),
         cmocka_unit_test(test_values),   cmocka_unit_test(test_nothing_overlaps), cmocka_unit_test(test_files), cmocka_unit_test(test_mistakes),
