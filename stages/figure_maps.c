@@ -12,7 +12,8 @@ static const struct ep_colour white = {1, 1, 1, 1}, yellow = {1, 0.92, 0.1, 1}, 
 
 /* One place of the montage. */
 struct tile { size_t show, row; const struct ep_coord *along; const struct ep_item *item; struct ep_map map; struct ep_box box; };
-struct group { struct ep_scale scale; const char *unit; bool below, above, any; size_t first, end; };   /* rows first to end share a scale; any: they have values */
+/* Rows first to end share a scale; any: they have values, some below and above its ends. */
+struct group { struct ep_scale scale; const char *unit; bool below, above, any; size_t first, end; };
 struct montage {
     size_t nrow, ncol, ngroup;
     struct tile *tile;         /* [nrow][ncol] */

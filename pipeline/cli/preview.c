@@ -298,7 +298,8 @@ static int preview(struct cli *c, const struct cli_args *args)
         else plan_pixel(&q, &w, d, at);
         add_windows(&s, step, step == w.fit, &p);
         if (w.fit && w.fit != step) add_windows(&s, w.fit, true, &p);
-        const char *what = args->region ? args->region : d->nnav ? ep_arena_printf(&s.arena, "pixel %s", args->at) : ep_arena_printf(&s.arena, "spectrum %s", w.source);
+        const char *what = args->region;
+        if (!what) what = d->nnav ? ep_arena_printf(&s.arena, "pixel %s", args->at) : ep_arena_printf(&s.arena, "spectrum %s", w.source);
         p.title = ep_arena_printf(&s.arena, "%s, %s%s", name, what, n->where[0] ? ep_arena_printf(&s.arena, " (%s)", n->where) : "");
         code = compute(c, args, &q, s.recipe->folder, n->run->label, &w, &p);
     }

@@ -165,8 +165,8 @@ static void x_axis(struct ep_chart *c, const char *label)
         ep_tick_text(t.v[i], t.step, text, sizeof text);
         ep_page_text(c->page, ep_chart_name(c, "x number"), x, base + TICK + GAP + 0.75 * font, text, font, EP_MIDDLE);
     }
-    ep_page_text(c->page, ep_chart_name(c, "x label"), c->box.x + c->box.w / 2, base + TICK + GAP + 2 * font, ep_text_fit(c->page, label, font, false, c->box.w + 2 * font), font,
-                 EP_MIDDLE);
+    ep_page_text(c->page, ep_chart_name(c, "x label"), c->box.x + c->box.w / 2, base + TICK + GAP + 2 * font,
+                 ep_text_fit(c->page, label, font, false, c->box.w + 2 * font), font, EP_MIDDLE);
 }
 
 static void y_axis(struct ep_chart *c, const char *label)

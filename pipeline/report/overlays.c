@@ -139,6 +139,7 @@ void ep_rep_overlays(struct ep_rep *r, const struct ep_node *n, const struct ep_
             if (is_new(&v, &curve)) draw(r, &v, &curve, NULL, 0, strcmp(c->stage->name, "front") ? NULL : c);
         }
     }
-    if (lines.n) ep_str_addf(o, "<svg class=\"curves\" aria-hidden=\"true\" viewBox=\"0 0 %g %g\" preserveAspectRatio=\"none\">%s</svg>", UNITS, UNITS, lines.s);
+    if (lines.n)
+        ep_str_addf(o, "<svg class=\"curves\" aria-hidden=\"true\" viewBox=\"0 0 %g %g\" preserveAspectRatio=\"none\">%s</svg>", UNITS, UNITS, lines.s);
     ep_str_free(&lines);
 }

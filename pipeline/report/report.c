@@ -218,7 +218,8 @@ static void step_section(struct ep_rep *r, const struct blocks *b, size_t step, 
     }
     bool shown = bad > 0;
     for (size_t i = 0; i < b->n; i++) shown |= b->v[i].step == step && on_paper(r, &b->v[i]) && b->v[i].html.n;
-    ep_html_addf(o, "<section class=\"%s\" id=\"step-%zu\"><h3>%s <small>%s</small></h3><p>%s</p>\n", shown ? "step" : "step detail", step, s->name, s->stage->name, s->stage->summary);
+    ep_html_addf(o, "<section class=\"%s\" id=\"step-%zu\"><h3>%s <small>%s</small></h3><p>%s</p>\n",
+                 shown ? "step" : "step detail", step, s->name, s->stage->name, s->stage->summary);
     if (bad) ep_html_addf(o, "<p class=\"bad\">%zu of %zu results of this step are not as the recipe asks: <a href=\"#states\">which, and why</a>.</p>\n", bad, n);
     for (size_t i = 0; i < b->n; i++) {
         if (b->v[i].step != step) continue;
