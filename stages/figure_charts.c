@@ -19,7 +19,12 @@ struct series {
     size_t mark;
     double dash[2];
 };
-struct chart_work { size_t n; struct series *v; const char *x_name, *x_unit, *y_unit; double x[2], y[2]; bool named, key_below; };   /* named: each line at its end */
+struct chart_work {
+    size_t n; struct series *v;
+    const char *x_name, *x_unit, *y_unit;
+    double x[2], y[2];
+    bool named, key_below;             /* where names of lines stand: at their ends; in a key below the chart; else in a key within */
+};
 
 /* ---- values ------------------------------------------------------------------------------------------------- */
 
