@@ -34,7 +34,7 @@ static struct block *block_of(struct blocks *b, size_t step, const char *output)
     return &b->v[b->n - 1];
 }
 
-/* Rank 0: what a step is for, 1: what other steps use, 2: what else there is. */
+/* Rank -1: what figures and series show, 0: what a step is for, 1: what other steps use, 2: what else there is. */
 static void add_outputs(struct blocks *b, const struct ep_node *n)
 {
     for (size_t k = 0; k < n->decl.nout; k++) {
@@ -85,7 +85,7 @@ static struct blocks find_blocks(const struct ep_graph *g)
         if (ep_rep_asked(g->node[i])) add_outputs(&b, g->node[i]);
     for (size_t i = 0; i < g->nnodes; i++)
         if (g->node[i]->asked) add_uses(&b, g->node[i]);
-    for (size_t i = 0; i < b.n; i++) b.v[i].rank = b.v[i].shown ? 0 : b.v[i].beside && b.v[i].rank == 0 ? 1 : b.v[i].rank;
+    for (size_t i = 0; i < b.n; i++) b.v[i].rank = b.v[i].shown ? -1 : b.v[i].beside && b.v[i].rank == 0 ? 1 : b.v[i].rank;
     return b;
 }
 
@@ -112,7 +112,7 @@ static void fill_blocks(struct ep_rep *r, struct blocks *b, size_t room)
 {
     size_t used = 0;
     bool full = false;
-    for (int rank = 0; rank < 3; rank++)
+    for (int rank = -1; rank < 3; rank++)
         for (size_t i = 0; i < b->n; i++) {
             struct block *x = &b->v[i];
             if (x->rank != rank) continue;

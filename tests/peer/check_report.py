@@ -140,9 +140,13 @@ def check_large_maps_stay_as_pictures(tmp):
     recipe, small = made()[1], Path(tmp) / "small.html"
     eelpipe("report", recipe, "--quiet", "--to", small, "--limit", "60k")
     text, full = small.read_text(encoding="utf-8"), made()[2].read_text(encoding="utf-8")
-    assert "The values of these maps are not in this page" in text and "Not in this page" in text
+    assert "The values of these maps are not in this page" in text
     assert text.count("<img") and '"v":"' in full and '"v":"' not in text
     assert len(text) <= 60 * 1024, len(text)
+    Page(text)
+    eelpipe("report", recipe, "--quiet", "--to", small, "--limit", "1k")  # less than the frame of a page: no output fits, each is named
+    text = small.read_text(encoding="utf-8")
+    assert "Not in this page" in text and "<code>intensity</code>" in text and 'class="maps"' not in text
     Page(text)
 
 
