@@ -35,7 +35,8 @@ static void test_shapes(void **unused)
             struct lines_run r;
             double b = bias(&s, &d, MN_WINDOW, "{element: Mn}", false, &r);
             double systematic = lines_value(&r, "ratio_systematic", 0) / lines_value(&r, "ratio", 0);
-            if (!(fabs(b) < most[line] && fabs(b) < 3 * systematic)) fail_msg("line %d case %d: %+.1f %%, systematic %.1f %%", line, k, 100 * b, 100 * systematic);
+            if (!(fabs(b) < most[line] && fabs(b) < 3 * systematic))
+                fail_msg("line %d case %d: %+.1f %%, systematic %.1f %%", line, k, 100 * b, 100 * systematic);
             if (line == MIXED) assert_float_equal(lines_value(&r, "normalized", 0) / 45, 1, 0.15);
             assert_string_equal(r.seen[2]->col[r.seen[2]->ncol - 1].text[0], line == MULTIPLET ? "the shape of the lines does not fit: see sum and "
                                 "sum_fit; plural losses need low_loss, or a deconvolved input" : "fits");
@@ -166,7 +167,8 @@ static void test_axes(void **unused)
     one.kind = EP_SPECTRUM;
     one.nnav = 0;
     one.has_sigma = true;
-    struct image m = image_new(&d), b = lines_image(&back, &s, 2000, 400, false), o = lines_image(&one, &s, 16 * 2000, 16 * 400, false);   /* what is usual weighs alike */
+    struct image m = image_new(&d), b = lines_image(&back, &s, 2000, 400, false);
+    struct image o = lines_image(&one, &s, 16 * 2000, 16 * 400, false); /* what is usual weighs alike */
     for (size_t p = 0; p < 16; p++) {
         m.shift[p] = -2.4 + 0.31 * (double)p;
         for (size_t i = 0; i < m.nch; i++) {
