@@ -5,10 +5,11 @@
  * are refined by variable projection, held near what is known of them by priors.
  *
  * Modelled edges, cross section by the dipole formula from a photoabsorption in Mb:
- *   M2,3 of Sc to Cu   height soft_step(onset, width) ((1 - tail) exp(-(E - onset)/decay) + tail (E/onset)^-2.2); edges of one column share
- *                      width, decay and tail, and keep the ratio of height times atoms; onsets move by 0.5 eV, heights by 5 %.
- *                      The other form, for systematics, has a Lorentzian 0.3 decay behind the onset in place of the exponential
- *   Li K               soft_step(step, width) 2.5 Mb, with peaks 4.3 and 11 eV behind the step
+ *   M2,3 of Sc to Cu   height soft_step(onset, width) ((1 - tail) core + tail (E/onset)^-2.2), its core between exp(-(E - onset)/decay) and a
+ *                      Lorentzian 0.3 decay behind the onset, by its form, 0 to 1; edges of one column share width, decay, tail and form, and
+ *                      keep the ratio of height times atoms; onsets move by 0.5 eV, heights by 5 %
+ *   Li K               soft_step(step, width) 2.5 Mb, with a peak near 62 eV, one 11 eV behind the step, and a sharp one before them near
+ *                      58.5 eV, which is none where nothing says so; places, heights and widths of peaks are refined
  *   K, L of any        the section of eels_sigma.h, each subshell on a soft step, times (E/onset)^slope; near the onset continued as a power, or
  *                      as tabulated (the other form); with near-edge peaks where they are named, each a Lorentzian on a soft step, of
  *                      a height relative to the section at its energy
@@ -51,7 +52,7 @@ struct ep_mlls {
     const struct ep_losses *plural;            /* NULL: the spectrum is fitted as it is */
     bool convolve;                             /* plural scattering is not taken off: modelled edges have it */
     double beam_kev, collection_mrad;
-    bool resonance;                            /* the other form of edges, for systematics */
+    bool tabulated;                            /* sections of K and L edges as in the tables, for systematics */
     double slant;                              /* of the decays of tied edges: the last is longer by this part, the first shorter */
     size_t ntheta;                             /* by ep_mlls_parameters() */
     struct ep_mlls_par { char name[24]; size_t col; double mean, sigma, lo, hi, doubt; } par[EP_MLLS_PAR];   /* doubt: for systematics */

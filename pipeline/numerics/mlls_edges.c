@@ -62,8 +62,8 @@ const char *ep_edge_model_names(void)
 
 /* ---- parameters ---------------------------------------------------------------------------------------------------- */
 
-enum { M_WIDTH, M_DECAY, M_TAIL, M_SHARED };       /* then onset and height of each edge */
-enum { LI_STEP, LI_WIDTH, LI_PEAK };
+enum { M_WIDTH, M_DECAY, M_TAIL, M_FORM, M_SHARED };       /* then onset and height of each edge */
+enum { LI_STEP, LI_WIDTH, LI_PEAK, LI_PLACE, LI_HALF, LI_FIRST, LI_FIRST_PLACE };
 enum { S_ONSET, S_WIDTH, S_SLOPE, S_PEAK_WIDTH, S_PEAKS };      /* then place and height of each peak */
 
 static ep_status add(struct ep_mlls *m, size_t col, const char *edge, const char *what, double mean, double sigma, double lo, double hi,
@@ -106,6 +106,10 @@ ep_status ep_mlls_parameters(struct ep_mlls *m, struct ep_err *e)
             st = add(m, k, "Li_K", "step", 57.5, 0.6, 56, 59, 0.6, e);
             if (!st) st = add(m, k, "Li_K", "width", 1.6, 0.6, 0.8, 3.5, 0.6, e);
             if (!st) st = add(m, k, "Li_K", "peak", 1, 0.4, 0.3, 2.5, 0.4, e);
+            if (!st) st = add(m, k, "Li_K", "place", 61.8, 0.7, 59, 64, 0.6, e);
+            if (!st) st = add(m, k, "Li_K", "half", 2.2, 0.2, 0.5, 4, 0.6, e);
+            if (!st) st = add(m, k, "Li_K", "first", 0, 0.3, -1, 3, 0.3, e);
+            if (!st) st = add(m, k, "Li_K", "first place", 58.5, 0.4, 57, 60, 0, e);
             if (st) return st;
             continue;
         }
@@ -118,6 +122,7 @@ ep_status ep_mlls_parameters(struct ep_mlls *m, struct ep_err *e)
         st = add(m, k, c->edge[0].name, "width", 1.2, 0.6, 0.5, 3, 0.6, e);
         if (!st) st = add(m, k, c->edge[0].name, "decay", alone ? 8 : 5, 3, 2, 16, 3, e);
         if (!st) st = add(m, k, c->edge[0].name, "tail", 0.1, 0.3, 0, 0.8, 0.1, e);
+        if (!st) st = add(m, k, c->edge[0].name, "form", 0.7, 0.3, -0.2, 1.2, 0, e);
         for (size_t i = 0; !st && i < c->nedge; i++) {
             st = add(m, k, c->edge[i].name, "onset", 0, 0.5, -2, 2, 0.5, e);
             if (!st) st = add(m, k, c->edge[i].name, "height", 0, alone ? 1e-6 : 0.05, -1, 1, alone ? 0 : 0.2, e);
@@ -157,7 +162,7 @@ static double section(const struct ep_mlls *m, const struct ep_edge_model *edge,
 {
     const double *table = edge->subshell[i].section;
     double at = log(fmax(e / edge->subshell[i].onset, 1)) / TABLE_STEP;
-    if (!m->resonance && at < NEAR) return exp(table[NEAR] + (at - NEAR) * (table[FAR] - table[NEAR]) / (FAR - NEAR));
+    if (!m->tabulated && at < NEAR) return exp(table[NEAR] + (at - NEAR) * (table[FAR] - table[NEAR]) / (FAR - NEAR));
     size_t k = at < EP_EDGE_TABLE - 2 ? (size_t)at : EP_EDGE_TABLE - 2;
     return exp(table[k] + (at - (double)k) * (table[k + 1] - table[k]));
 }
@@ -194,13 +199,14 @@ double ep_mlls_edge(const struct ep_mlls *m, const struct ep_mlls_column *c, con
         double at = t[LI_STEP];
         if (e < at - 12) return 0;
         mb = 2.5 * soft_step(e, at, t[LI_WIDTH]) * pow(e / 57.5, -2.2);
-        mb += soft_step(e, at - 2.8, 0.9) * (2.2 * t[LI_PEAK] * peak(e, at + 4.3, 2.2) + 0.6 * peak(e, at + 11, 4));
+        mb += soft_step(e, at - 2.8, 0.9) * (2.2 * t[LI_PEAK] * peak(e, t[LI_PLACE], t[LI_HALF]) + 0.6 * peak(e, at + 11, 4) +
+                                             2.2 * t[LI_FIRST] * peak(e, t[LI_FIRST_PLACE], 0.8));
     } else {
         for (size_t i = 0; i < c->nedge; i++) {
             double on = c->edge[i].onset + t[M_SHARED + 2 * i], h = c->edge[i].height * c->edge[i].atoms * exp(t[M_SHARED + 2 * i + 1]);
             if (e < on - 5 * t[M_WIDTH]) continue;
             double along = c->nedge > 1 ? 2 * (double)i / (double)(c->nedge - 1) - 1 : 0;
-            double d = t[M_DECAY] * (1 + m->slant * along), core = m->resonance ? peak(e, on + 0.3 * d, 0.6 * d) : exp(-fmax(e - on, 0) / d);
+            double d = t[M_DECAY] * (1 + m->slant * along), core = t[M_FORM] * peak(e, on + 0.3 * d, 0.6 * d) + (1 - t[M_FORM]) * exp(-fmax(e - on, 0) / d);
             mb += h * soft_step(e, on, t[M_WIDTH]) * ((1 - t[M_TAIL]) * core + t[M_TAIL] * pow(e / on, -2.2));
         }
     }

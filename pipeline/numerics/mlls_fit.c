@@ -6,9 +6,11 @@
 #include "pipeline/numerics/linalg.h"
 #include "pipeline/numerics/mlls_internal.h"
 
-/* No model holds to better than this part of the counts: without it, the priors of the shapes would lose all weight at high dose, and
- * what the model lacks would be made up by shapes that do not exist. */
-#define MODEL_ERROR 5e-3
+/* No model holds to better than a part of the counts: without it, the priors of the shapes would lose all weight at high dose, and what the
+ * model lacks would be made up by shapes that do not exist. What it lacks is much the same over some eV, so that narrower channels are no more
+ * evidence: as a part of the counts of 1 eV, where metals' M edges are modelled, and of other fits. */
+#define METALS_ERROR 1e-2
+#define MODEL_ERROR 2.5e-3
 #define SMOOTH 10          /* channels on each side, for the variance of a channel */
 #define ITERATIONS 40
 
@@ -342,12 +344,20 @@ static void free_work(struct work *w)
     free(w->r);
 }
 
+static double model_error(const struct ep_mlls *m)
+{
+    bool metals = false;
+    for (size_t k = 0; k < m->ncol; k++) metals |= m->col[k].nedge && m->col[k].edge[0].shape == EP_EDGE_M23;
+    return (metals ? METALS_ERROR : MODEL_ERROR) / sqrt(m->step);
+}
+
 static void begin(struct work *w, const struct ep_mlls *m, const double *y, const struct ep_mlls_noise *noise)
 {
     size_t nf = m->fit.end - m->fit.first, n = m->ncol + m->nexp;
     double mid = sqrt(energy(m, (long)m->fit.first) * energy(m, (long)m->fit.end));
     *w = (struct work){ .m = m, .nf = nf, .n = n, .np = m->ntheta, .y = doubles(nf), .var = doubles(nf), .w = doubles(nf), .x = doubles(n * nf),
                         .c = doubles(n), .normal = doubles(n * n), .scale = doubles(n), .r = doubles(nf + m->ntheta) };
+    double error = model_error(m);
     for (size_t i = 0; i < nf; i++) {
         size_t at = m->fit.first + i, lo = i > SMOOTH ? at - SMOOTH : m->fit.first, hi = i + SMOOTH < nf ? at + SMOOTH + 1 : m->fit.end;
         double ev = energy(m, (long)at), mean = 0;
@@ -355,7 +365,7 @@ static void begin(struct work *w, const struct ep_mlls *m, const double *y, cons
         mean = fmax(mean, 0);
         w->y[i] = y[at] - (m->plural ? m->plural->scale * ep_losses_at(m->plural, ev) : 0);
         w->var[i] = fmax(noise->gain * mean + noise->noise2, 1e-300);
-        w->w[i] = 1 / (w->var[i] + MODEL_ERROR * mean * MODEL_ERROR * mean);
+        w->w[i] = 1 / (w->var[i] + error * mean * error * mean);
         for (size_t k = 0; k < m->nexp; k++) w->x[(m->ncol + k) * nf + i] = pow(ev / mid, -m->exponent[k]);
     }
     for (size_t k = 0; k < m->ncol; k++)

@@ -155,4 +155,37 @@ windows_thresholds_and_regions_are_varied() {
 }
 story windows_thresholds_and_regions_are_varied
 
+# Four steps of one pass that stream a spectrum, and read the same file whole as a reference: it stays open. What the recipe says of an input
+# (here its energy) holds for references as well, so that a spectrum is its own reference only where neither is moved.
+a_spectrum_is_input_and_reference_at_once() {
+    image data/o.hspy --pixels 8,8
+    run_expect_exit 0 "$EELPIPE" stage sum_spectrum data/o.hspy n.hspy
+    run_expect_exit 0 "$EELPIPE" stage sum_spectrum data/o.hspy f.hspy
+    local kept='plural: kept, systematics: false, range: [500, 560], count: [530, 560]'
+    cat >recipe.yaml <<YAML
+eelpipe: 1
+inputs:
+  n: n.hspy
+  f: f.hspy
+  moved: {path: f.hspy, energy_offset: 6}
+output: out
+steps:
+  a: {stage: mlls, input: n, references: [n], $kept, columns: [{name: A, spectrum: n}]}
+  b: {stage: mlls, input: f, references: [n], $kept, columns: [{name: A, spectrum: n}]}
+  c: {stage: mlls, input: n, references: [f], $kept, columns: [{name: A, spectrum: f}]}
+  d: {stage: mlls, input: f, references: [moved], $kept, columns: [{name: A, spectrum: moved}]}
+YAML
+    run_expect_exit 0 "$EELPIPE" run recipe.yaml
+    "$PYTHON" - <<'PY' || fail "a spectrum is not its own reference, or its energy_offset is not that of the recipe"
+import h5py, sys
+chi = {}
+for step in "abcd":
+    with h5py.File(f"out/{step}.hspy") as f:
+        chi[step] = float(f["entry/reduced_chi_square/data"][()].ravel()[0])
+print(chi)
+sys.exit(not (max(chi[s] for s in "abc") < 1e-6 and chi["d"] > 1))
+PY
+}
+story a_spectrum_is_input_and_reference_at_once
+
 stories_end
