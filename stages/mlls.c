@@ -93,7 +93,7 @@ const struct ep_stage ep_stage_mlls = {
                  "Johnson, J. C. H. Spence, J. Phys. D 7 (1974) 771 (Fourier-log).",
     .method = "First the sum of the pixels is fitted: plural scattering, known from the low loss, is taken off (Fourier-log), and columns plus powers of the "
               "energy are fitted to single scattering by least squares, with weights from the mean spectrum. Columns are measured spectra, shapes "
-              "learned as the difference of two, or modelled edges whose onsets, widths and decays are refined within stated bounds; edges of one "
+              "learned as the difference of two, or modelled edges whose onsets, widths, decays and forms are refined within stated bounds; edges of one "
               "compound share one amplitude. The fit is then repeated with other ranges, exponents and edge constants: how far amounts move is their "
               "systematic sigma, and where that exceeds `separable` times the amount (and a tenth of the other columns) the map has no value and "
               "the flag not_separable. Then every pixel is a signed linear fit of the columns, of what is left of the sum, and of two terms for "
