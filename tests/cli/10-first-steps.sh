@@ -55,6 +55,17 @@ stages_background_tells_parameters_units_and_reference() {
 }
 story stages_background_tells_parameters_units_and_reference
 
+# Also in a pipe, where the width of a terminal is not known.
+stages_fit_80_columns() {
+    local name
+    for name in "" $("$EELPIPE" stages | awk '/^[a-z]/ { print $1 }'); do
+        # shellcheck disable=SC2086 # no name is no word
+        run_expect_exit 0 "$EELPIPE" stages $name
+        ! LC_ALL=C.UTF-8 grep -nE '^.{81}' .stdout || fail "stages $name is wider than 80 columns"
+    done
+}
+story stages_fit_80_columns
+
 a_misspelt_stage_is_suggested() {
     run_expect_exit 2 "$EELPIPE" stages backgroud
     expect_stderr_matches 'did you mean .?background'
