@@ -12,7 +12,8 @@
 #define LITTLE 0.5             /* the part of the mean pixel's variance, at its own total, that a channel has at least */
 
 /* Counts of the columns in one pixel, and all maps made of them; systematic: by which the sum's is multiplied. */
-static void put_maps(const struct ep_apply *a, const struct ep_mlls_work *p, size_t y, size_t x, const double *c, const double *var, double cov, double systematic)
+static void put_maps(const struct ep_apply *a, const struct ep_mlls_work *p, size_t y, size_t x, const double *c, const double *var,
+                     double cov, double systematic)
 {
     size_t o = 0;
     const double nan = (double)NAN;
