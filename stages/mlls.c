@@ -58,7 +58,8 @@ const struct ep_param ep_mlls_params[] = {
     { .name = "systematics", .type = EP_P_BOOL, .offset = offsetof(struct ep_mlls_params, systematics), .def = "true",
       .doc = "Repeat the fit of the sum with other ranges, exponents and constants of the edges, for a systematic sigma." },
     { .name = "separable", .type = EP_P_NUMBER, .offset = offsetof(struct ep_mlls_params, separable), .unit = "", .def = "0.3", .min = 0.01,
-      .max = 100, .doc = "The share of the first column's counts above which its systematic sigma means that it can't be separated; of the others it is at least 1." },
+      .max = 100, .doc = "The share of the first column's counts above which its systematic sigma means that it can't be separated; of the "
+                          "others it is at least 1." },
     EP_PARAM_END
 };
 const struct ep_port ep_mlls_ports[EP_MLLS_NPORTS] = {
