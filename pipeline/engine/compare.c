@@ -71,7 +71,8 @@ static void explain(struct ep_node *n, const struct ep_origin *o)
                     why(n, EP_NODE_STALE, "%s changed", src->label);
                     goto out;
                 }
-                if (!strstr(o->inputs, src->raw ? src->raw->fingerprint.hex : src->node->fingerprint.hex)) {
+                const struct ep_hash *h = src->raw ? &src->raw->fingerprint : src->node ? &src->node->fingerprint : NULL;
+                if (h && !strstr(o->inputs, h->hex)) {
                     why(n, EP_NODE_STALE, "input %s changed", src->label);
                     goto out;
                 }
